@@ -1,0 +1,114 @@
+"""Plain connections to the broker, dialled node by node.
+
+The publishing link is thrown away, not repaired, after any nack, timeout or lost connection: a channel
+opened while a quorum queue elects its leader is nacked for as long as the dead node stays away, though
+a fresh one gets confirms at once (stack notes, part 2 section 2.2).
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Final, TypedDict
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from service_chassis.transient import is_cancelled_by_us
+
+CONNECT_TIMEOUT_S = 5.0
+HEARTBEAT_S = 10
+
+
+class ChannelOptions(TypedDict):
+    """Options of a channel that publishes."""
+
+    publisher_confirms: bool
+    on_return_raises: bool
+
+
+PUBLISHER_CHANNEL: Final[ChannelOptions] = {"publisher_confirms": True, "on_return_raises": True}
+
+
+def broker_urls(urls: str) -> list[str]:
+    """The nodes named by an ``AMQP_URL`` (comma-separated). Raises ValueError when there is none."""
+    found = [url.strip() for url in urls.split(",") if url.strip()]
+    if not found:
+        raise ValueError("AMQP_URL names no broker")
+    return found
+
+
+def with_heartbeat(url: str, seconds: int) -> str:
+    """The URL with an AMQP heartbeat, unless it names one itself."""
+    if "heartbeat=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}heartbeat={seconds}"
+
+
+async def connect(url: str) -> AbstractConnection:
+    """Dial one node within `CONNECT_TIMEOUT_S`."""
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        return await aio_pika.connect(with_heartbeat(url, HEARTBEAT_S))
+
+
+class PublishingLink:
+    """One confirming channel to the first node that answers.
+
+    ``on_open`` runs on each new channel before it is used (it declares the topology).
+    """
+
+    def __init__(self, urls: str, on_open: Callable[[AbstractChannel], Awaitable[None]]) -> None:
+        self._urls = itertools.cycle(broker_urls(urls))
+        self._on_open = on_open
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the link can publish, as far as anyone knows."""
+        return (
+            self._connection is not None
+            and not self._connection.is_closed
+            and self._channel is not None
+            and not self._channel.is_closed
+        )
+
+    async def channel(self) -> AbstractChannel:
+        """The open channel, dialling the next node when there is none."""
+        if not self.is_open:
+            await self.drop()
+            self._connection = await connect(next(self._urls))
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                self._channel = await self._connection.channel(**PUBLISHER_CHANNEL)
+            await self.refresh()
+        assert self._channel is not None  # noqa: S101 - set two lines above, or is_open
+        return self._channel
+
+    async def refresh(self) -> None:
+        """Run ``on_open`` again on the open channel."""
+        if self._channel is not None:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
+                await self._on_open(self._channel)
+
+    async def drop(self) -> None:
+        """Throw the connection away. Never raises: what is thrown away may be broken in any way."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None and not connection.is_closed:
+            with contextlib.suppress(Exception):  # a broken link may fail to close in any way
+                async with asyncio.timeout(1):
+                    await connection.close()
+
+
+async def confirmed(publish: Awaitable[object], seconds: float) -> None:
+    """Await a publish within ``seconds``.
+
+    A dying link cancels pending confirms with a bare CancelledError; that is a lost link, not a cancel.
+    Raises ConnectionError then, TimeoutError (outcome unknown), or what aio-pika raises.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await publish
+    except asyncio.CancelledError as error:
+        if is_cancelled_by_us(asyncio.current_task()):
+            raise
+        raise ConnectionError("the broker link was lost") from error

@@ -1,0 +1,136 @@
+"""The life of a worker process: start, watch, stop in order, exit 0.
+
+Stop order: stop consuming and drain handlers; stop the loops; the relay says what is left (at most its
+drain time); close. A task that ends by itself ends the process with exit code 1 and one line.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service_chassis import database, telemetry
+from service_chassis.consumer import Consumer
+from service_chassis.http_server import listen, make_server
+from service_chassis.jobs import Job, run_job
+from service_chassis.ops import Check, DescribeLead, ops_app
+from service_chassis.relay import Relay
+from service_chassis.topology import TopologyMismatchError
+
+log = structlog.get_logger(__name__)
+
+Loop = Callable[[asyncio.Event], Coroutine[None, None, None]]
+"""A loop of the service itself; it ends soon after the event is set."""
+
+STALLED_S = 60.0
+LOOP_GRACE_S = 15.0
+
+
+@dataclass
+class Worker:
+    """Everything one worker process runs: its composition root fills this in, and nothing else."""
+
+    name: str
+    engine: AsyncEngine
+    consumer: Consumer
+    relay: Relay
+    ops_host: str
+    ops_port: int
+    loops: Mapping[str, Loop] = field(default_factory=dict)
+    jobs: tuple[Job, ...] = ()
+    ready: Mapping[str, Check] = field(default_factory=dict)
+    describe_lead: DescribeLead | None = None
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; return the exit code."""
+        return asyncio.run(self._run())
+
+    async def _run(self) -> int:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stages = {name: asyncio.Event() for name in ("consumer", "loops", "relay", "ops")}
+        tasks = {
+            "consumer": asyncio.create_task(self.consumer.run(stages["consumer"]), name="consumer"),
+            "relay": asyncio.create_task(self.relay.run(stages["relay"]), name="relay"),
+        }
+        for name, loop in self.loops.items():
+            tasks[name] = asyncio.create_task(loop(stages["loops"]), name=name)
+        for job in self.jobs:
+            tasks[job.name] = asyncio.create_task(run_job(job, self.engine, stages["loops"]), name=job.name)
+        tasks["ops"] = asyncio.create_task(self._serve_ops(stages["ops"], tasks), name="ops")
+        log.info("started", worker=self.name)
+        stopper = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait([stopper, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+        code = 0 if stop.is_set() else self._report_death(tasks)
+        stopper.cancel()
+        await self._stop_in_order(stages, tasks)
+        log.info("stopped", worker=self.name, exit_code=code)
+        return code
+
+    async def _stop_in_order(
+        self, stages: Mapping[str, asyncio.Event], tasks: Mapping[str, "asyncio.Task[None]"]
+    ) -> None:
+        loops = [task for name, task in tasks.items() if name not in stages]
+        for stage, members in (
+            ("consumer", [tasks["consumer"]]),
+            ("loops", loops),
+            ("relay", [tasks["relay"]]),
+            ("ops", [tasks["ops"]]),
+        ):
+            stages[stage].set()
+            if members:
+                _done, pending = await asyncio.wait(members, timeout=LOOP_GRACE_S)
+                for task in pending:
+                    log.warning("cancelled_on_stop", task=task.get_name())
+                    task.cancel()
+                await asyncio.gather(*pending, return_exceptions=True)
+        await self.engine.dispose()
+
+    def _report_death(self, tasks: Mapping[str, "asyncio.Task[None]"]) -> int:
+        for name, task in tasks.items():
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                root = _first_leaf(error)
+                if isinstance(root, TopologyMismatchError | OSError):
+                    log.error("stopping", task=name, reason=str(root))
+                elif root is not None:
+                    log.error("task_died", task=name, **telemetry.log_fields(root))
+                else:
+                    log.error("task_ended", task=name)
+        return 1
+
+    async def _serve_ops(self, stop: asyncio.Event, tasks: Mapping[str, "asyncio.Task[None]"]) -> None:
+        async def tasks_alive() -> None:
+            dead = [name for name, task in tasks.items() if task.done()]
+            if dead:
+                raise RuntimeError(f"ended: {', '.join(dead)}")
+
+        async def relay_turning() -> None:
+            if self.relay.stalled_for() > STALLED_S:
+                raise RuntimeError("the relay has not come round")
+
+        async def broker() -> None:
+            if not (self.consumer.is_connected and self.relay.is_connected):
+                raise ConnectionError
+
+        async def database_answers() -> None:
+            await database.ping(self.engine)
+
+        app = ops_app(
+            alive={"tasks": tasks_alive, "relay": relay_turning},
+            ready={"database": database_answers, "broker": broker, **self.ready},
+            describe_lead=self.describe_lead,
+        )
+        with contextlib.closing(listen(self.ops_host, self.ops_port)) as listener:
+            await make_server(app, grace=2).run_until(stop, [listener])
+
+
+def _first_leaf(error: BaseException | None) -> BaseException | None:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

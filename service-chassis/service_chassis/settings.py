@@ -1,0 +1,140 @@
+"""Setting groups shared by the services. Each service adds its prefix: ``INTAKE_``, ``ASSIGNMENT_``, ``MAILER_``.
+
+Settings are built once, in the composition root, and passed down. Nothing here is read at import time.
+"""
+
+import os
+import sys
+from enum import StrEnum
+from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+Loaded = TypeVar("Loaded", bound=BaseSettings)
+
+MINIMUM_SECRET_BYTES = 32
+_BROKER_DEFAULTS = ("guest",)
+_PLACEHOLDERS = ("change", "secret", "example", "default", "password", "placeholder")
+
+
+class Environment(StrEnum):
+    """Where the process runs. Only ``development`` and ``test`` accept weak or missing secrets."""
+
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class DatabaseGroup(BaseModel):
+    """Database: where it is and how many connections this process may hold."""
+
+    database_url: SecretStr = Field(description="Application role's URL: postgresql://role:password@host:port/name")
+    database_pool_size: Count = Field(10, description="Connections this process keeps at most")
+    database_pool_timeout: Seconds = Field(5.0, description="Seconds to wait for a free connection")
+    database_statement_timeout: Seconds = Field(10.0, description="Seconds one statement may take")
+    database_idle_transaction_timeout: Seconds = Field(
+        5.0, description="Seconds a transaction may sit idle before PostgreSQL ends it and frees its rows"
+    )
+
+
+class ConsumerGroup(BaseModel):
+    """Consumers: how much is taken at once, and when a message is given up."""
+
+    consumer_prefetch: Count = Field(20, description="Messages in flight per queue and process")
+    consumer_max_attempts: Count = Field(5, description="Failures of one message before it is dead-lettered")
+    consumer_handler_timeout: Seconds = Field(30.0, description="Seconds one message may take")
+    consumer_grace: Seconds = Field(10.0, description="Seconds handlers in flight get to finish on stop")
+    consumer_heartbeat: Count = Field(10, description="AMQP heartbeat in seconds")
+
+
+class RelayGroup(BaseModel):
+    """Relay: how outbox rows reach the broker."""
+
+    relay_batch: Count = Field(100, description="Outbox rows claimed at once")
+    relay_lanes: Count = Field(2, description="Batches in flight at once; each lane has its own connections")
+    relay_poll_interval: Seconds = Field(2.0, description="Seconds between looks when no NOTIFY comes")
+    relay_publish_timeout: Seconds = Field(5.0, description="Seconds to wait for the broker's confirm")
+    relay_drain_timeout: Seconds = Field(5.0, description="Seconds the relay may go on draining on stop")
+    topology_interval: Seconds = Field(60.0, description="Seconds between re-declarations of the topology")
+
+
+class ServiceSettings(BaseSettings):
+    """What every process has: an environment, a log level, and no tolerance for weak secrets in production."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, populate_by_name=True)
+
+    environment: Environment = Field(
+        Environment.PRODUCTION,
+        validation_alias=AliasChoices("LEADS_ENVIRONMENT", "environment"),
+        description="development, test or production",
+    )
+    log_level: str = Field(
+        "INFO",
+        validation_alias=AliasChoices("LEADS_LOG_LEVEL", "log_level"),
+        description="Least level logged",
+    )
+
+    @property
+    def is_production(self) -> bool:
+        """Whether weak secrets are refused."""
+        return self.environment is Environment.PRODUCTION
+
+    def secret_problem(self, secret: SecretStr | None) -> str | None:
+        """Say what is wrong with a secret, or None. Outside production anything non-empty will do."""
+        value = secret.get_secret_value() if secret else ""
+        if not value:
+            return "is missing"
+        if not self.is_production:
+            return None
+        if len(value.encode()) < MINIMUM_SECRET_BYTES:
+            return f"is shorter than {MINIMUM_SECRET_BYTES} bytes"
+        if any(word in value.lower() for word in _PLACEHOLDERS):
+            return "looks like a placeholder"
+        return None
+
+    @model_validator(mode="after")
+    def _refuse_default_passwords_in_urls(self) -> Self:
+        if self.is_production:
+            for name, value in self:
+                if name.endswith("_url") and isinstance(value, SecretStr):
+                    _check_url_password(name, value.get_secret_value())
+        return self
+
+
+def _check_url_password(name: str, urls: str) -> None:
+    for url in urls.split(","):
+        password = urlsplit(url).password
+        if not password or password in _BROKER_DEFAULTS or any(word in password.lower() for word in _PLACEHOLDERS):
+            raise ValueError(f"{name}: production refuses a missing, default or placeholder password in the URL")
+
+
+def amqp_url_field(prefix: str) -> Any:
+    """The broker's address: ``<PREFIX>AMQP_URL``, else ``AMQP_URL``; several nodes separated by commas."""
+    return Field(
+        validation_alias=AliasChoices(f"{prefix}AMQP_URL", "AMQP_URL", "amqp_url"),
+        description="amqp://user:password@host:port/vhost; several nodes separated by commas",
+    )
+
+
+def load(kind: type[Loaded]) -> Loaded:
+    """Build settings from the environment; what is wrong is printed, one line per setting, and the process exits 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = str(kind.model_config.get("env_prefix", ""))
+        for problem in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in problem["loc"])
+            shown = name if name.isupper() or not name else f"{prefix}{name.upper()}"
+            print(f"setting {shown}: {problem['msg']}".replace("setting : ", "settings: "), file=sys.stderr)  # noqa: T201 - logging needs settings
+        sys.exit(2)
+
+
+def worker_name(service: str) -> str:
+    """A name for this process in decisions, logs and metrics: service, host and pid."""
+    return f"{service}@{os.uname().nodename}:{os.getpid()}"

@@ -1,0 +1,63 @@
+"""Whose fault an error is: the message's, or a dependency's.
+
+A dependency that is away never counts against a message (design section 4, "Retry").
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import asyncpg
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+_AWAY_CLASSES = ("08", "53")
+_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03"})
+_COLLISIONS = frozenset({"40001", "40P01"})
+_AWAY_TYPES = (OSError, TimeoutError, asyncpg.InterfaceError, InterfaceError, PoolTimeoutError)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        pending.extend((current.__cause__, getattr(current, "orig", None)))
+
+
+def sqlstates(error: BaseException) -> frozenset[str]:
+    """Every SQLSTATE found in the error and what caused it."""
+    return frozenset(state for link in _chain(error) if isinstance(state := getattr(link, "sqlstate", None), str))
+
+
+def is_dependency_away(error: BaseException) -> bool:
+    """Whether the error says that a dependency is away (network, start-up, shutdown, resources)."""
+    states = sqlstates(error)
+    if any(state.startswith(_AWAY_CLASSES) or state in _AWAY_CODES for state in states):
+        return True
+    if states and not isinstance(error, OperationalError):
+        return False
+    return any(isinstance(link, _AWAY_TYPES) for link in _chain(error))
+
+
+def is_collision(error: BaseException) -> bool:
+    """Whether the transaction lost against another (deadlock, serialization) and may simply be tried again."""
+    return bool(sqlstates(error) & _COLLISIONS)
+
+
+def error_place(error: BaseException) -> str:
+    """Where an error was raised, as ``module:line``: what may be logged, unlike its text."""
+    frame = error.__traceback__
+    place = "unknown"
+    while frame is not None:
+        place = f"{frame.tb_frame.f_globals.get('__name__', '?')}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return place
+
+
+def is_cancelled_by_us(task: "asyncio.Task[object] | None") -> bool:
+    """Whether a CancelledError is a real cancel of this task, not one leaking from a dying AMQP link."""
+    return bool(task and task.cancelling())
