@@ -1,0 +1,151 @@
+"""RabbitMQ as a private node: own folder, own ports, own Erlang port mapper, all on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+from base64 import b64encode
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+
+from deploy.local.child import MARKER, Child
+from deploy.local.layout import Home
+from deploy.local.ports import RabbitPorts
+from deploy.local.rabbitmq_binaries import find_or_unpack
+from deploy.local.service import Service
+from deploy.local.waiting import accepts_connections, wait_until
+
+USER = "leads"
+_PLUGINS = "[rabbitmq_management,rabbitmq_prometheus]."
+
+
+class RabbitNode(Service):
+    """One node with the management and prometheus plugins.
+
+    `RUNNING_UNDER_SYSTEMD` makes RabbitMQ's script become the Erlang machine instead of waiting beside it, so that
+    the child's pid is the broker's. The port mapper is started first and belongs to us, because the one that Erlang
+    starts by itself outlives every broker.
+    """
+
+    grace = 20.0  # the management plugin alone takes 5 s to stop
+    ready_within = 60.0
+
+    def __init__(self, home: Home, ports: RabbitPorts, password: str) -> None:
+        super().__init__("rabbitmq", "RabbitMQ", home)
+        self._ports = ports
+        self._password = password
+        self._folder = home.data / "rabbitmq"
+        self._epmd: Child | None = None
+
+    def ports(self) -> Mapping[str, int]:
+        """Give all five."""
+        return {
+            "RabbitMQ": self._ports.amqp,
+            "RabbitMQ management": self._ports.management,
+            "Erlang's port mapper": self._ports.epmd,
+            "Erlang distribution": self._ports.distribution,
+            "RabbitMQ prometheus": self._ports.prometheus,
+        }
+
+    @property
+    def amqp_url(self) -> str:
+        """Give the broker's address, default virtual host."""
+        return f"amqp://{USER}:{self._password}@127.0.0.1:{self._ports.amqp}/"
+
+    @property
+    def management_url(self) -> str:
+        """Give the management page's address, without credentials."""
+        return f"http://127.0.0.1:{self._ports.management}"
+
+    def prepare(self) -> None:
+        """Write the node's configuration."""
+        for name in ("home", "mnesia"):
+            (self._folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        lines = [
+            f"listeners.tcp.1 = 127.0.0.1:{self._ports.amqp}",
+            "management.tcp.ip = 127.0.0.1",
+            f"management.tcp.port = {self._ports.management}",
+            "prometheus.tcp.ip = 127.0.0.1",
+            f"prometheus.tcp.port = {self._ports.prometheus}",
+            f"default_user = {USER}",
+            f"default_pass = {self._password}",
+            "log.file.level = info",
+        ]
+        config = self._folder / "rabbitmq.conf"
+        config.touch(mode=0o600)
+        config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (self._folder / "enabled_plugins").write_text(_PLUGINS + "\n", encoding="utf-8")
+        (self._folder / "env.conf").write_text("", encoding="utf-8")
+
+    def command(self) -> list[str]:
+        """Give the script without arguments: everything is in its environment."""
+        return [str(find_or_unpack().server)]
+
+    def environment(self) -> Mapping[str, str]:
+        """Give the node's variables."""
+        folder = self._folder
+        return {
+            "HOME": str(folder / "home"),  # the Erlang cookie
+            "PATH": f"{find_or_unpack().erlang_bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "ERL_EPMD_PORT": str(self._ports.epmd),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "leads@localhost",
+            "RABBITMQ_DIST_PORT": str(self._ports.distribution),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self._ports.amqp),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.home.log),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+
+    def start(self) -> None:
+        """Start the port mapper if it is not there, then the broker."""
+        self.home.create()
+        if self._epmd is None or self._epmd.exit_status() is not None:
+            binaries = find_or_unpack()
+            command = [str(binaries.epmd), "-port", str(self._ports.epmd), "-address", "127.0.0.1"]
+            environment = {**os.environ, MARKER: str(self.home.folder)}
+            self._epmd = Child(command, environment, self.home.folder, self.home.log / "epmd.log")
+            wait_until(
+                lambda: accepts_connections(self._ports.epmd),
+                within=10,
+                what=f"Erlang's port mapper does not listen: see {self.home.shown(self.home.log / 'epmd.log')}",
+            )
+        super().start()
+
+    def is_ready(self) -> bool:
+        """Ask the management plugin, which starts last, and the AMQP port."""
+        return accepts_connections(self._ports.amqp) and self.management("GET", "/api/overview") == 200
+
+    def management(self, method: str, path: str) -> int:
+        """Call the management API and give the status; 0 when it does not answer."""
+        connection = HTTPConnection("127.0.0.1", self._ports.management, timeout=10)
+        login = b64encode(f"{USER}:{self._password}".encode()).decode()
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, body=None if method == "GET" else "{}", headers=headers)
+            return connection.getresponse().status
+        except (OSError, HTTPException):
+            return 0
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """Stop the broker, then its port mapper."""
+        super().stop()
+        self._stop_epmd()
+
+    def kill(self) -> None:
+        """Kill the broker as a crash would; its port mapper goes too."""
+        super().kill()
+        self._stop_epmd()
+
+    def _stop_epmd(self) -> None:
+        if self._epmd:
+            self._epmd.stop(signal.SIGTERM, 2.0)
+            self._epmd = None
