@@ -28,7 +28,7 @@ clean: ## stop everything and remove .local/: data, logs, environment
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local down; fi; rm -rf .local
 
 test: bootstrap ## run all tests; ARGS="-k name" chooses
-	@$(BIN)/pytest $(ARGS)
+	@TEST_SERVICES=$${TEST_SERVICES:-embedded} $(BIN)/pytest $(ARGS)
 
 lint: bootstrap ## check style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from base64 import b64encode
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
 
 from deploy.local.child import MARKER, Child
 from deploy.local.layout import Home
 from deploy.local.ports import RabbitPorts
 from deploy.local.rabbitmq_binaries import find_or_unpack
+from deploy.local.rabbitmq_management import Management
 from deploy.local.service import Service
 from deploy.local.waiting import accepts_connections, wait_until
 
@@ -120,20 +119,12 @@ class RabbitNode(Service):
 
     def is_ready(self) -> bool:
         """Ask the management plugin, which starts last, and the AMQP port."""
-        return accepts_connections(self._ports.amqp) and self.management("GET", "/api/overview") == 200
+        return accepts_connections(self._ports.amqp) and self.management.answers()
 
-    def management(self, method: str, path: str) -> int:
-        """Call the management API and give the status; 0 when it does not answer."""
-        connection = HTTPConnection("127.0.0.1", self._ports.management, timeout=10)
-        login = b64encode(f"{USER}:{self._password}".encode()).decode()
-        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
-        try:
-            connection.request(method, path, body=None if method == "GET" else "{}", headers=headers)
-            return connection.getresponse().status
-        except (OSError, HTTPException):
-            return 0
-        finally:
-            connection.close()
+    @property
+    def management(self) -> Management:
+        """Give the management API, called as the node's user."""
+        return Management(self.management_url, USER, self._password)
 
     def stop(self) -> None:
         """Stop the broker, then its port mapper."""

@@ -1,0 +1,96 @@
+"""Services for a test session from the machine's own programs, in a folder and on ports of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from deploy.local import leftovers
+from deploy.local.layout import TOOLS, Home
+from deploy.local.ports import RabbitPorts, SeaweedPorts
+from deploy.local.postgres import PostgresServer
+from deploy.local.rabbitmq import RabbitNode
+from deploy.local.seaweedfs import BUCKET, SeaweedServer
+from deploy.local.secrets_file import load_or_create
+from deploy.local.service import Service
+from deploy.local.service_addresses import BrokerAddresses, DatabaseAddresses, PostgresAddresses, StoreAddresses
+
+_FOLDER = TOOLS / "test-services"
+
+
+class EmbeddedServices:
+    """Starts services on demand; `close` stops them. Data is forgotten on a crash, on purpose: it is quicker."""
+
+    def __init__(self) -> None:
+        _FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _clear_away_dead_sessions()
+        self._home = Home(Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=_FOLDER)))
+        self._home.create()
+        self._secrets = load_or_create(self._home)
+        self._started: list[Service] = []
+
+    def postgres(self) -> PostgresAddresses:
+        """Start PostgreSQL without its care for power failures."""
+        server = PostgresServer(self._home, _free_ports(1)[0], self._secrets, durable=False)
+        self._start(server)
+
+        def database(owner_of: str, name: str) -> DatabaseAddresses:
+            return DatabaseAddresses(server.url(f"{owner_of}_owner", name), server.url(f"{owner_of}_app", name))
+
+        return PostgresAddresses(server.admin_url, database)
+
+    def rabbitmq(self) -> BrokerAddresses:
+        """Start a RabbitMQ node."""
+        node = RabbitNode(self._home, RabbitPorts(*_free_ports(5)), self._secrets.rabbitmq)
+        self._start(node)
+
+        def start() -> None:
+            if node.exit_status() is not None:
+                node.start()
+            node.wait_ready()
+
+        return BrokerAddresses(node.amqp_url, node.management_url, node.management, node.stop, node.kill, start)
+
+    def s3(self) -> StoreAddresses:
+        """Start SeaweedFS."""
+        access, secret = self._secrets.s3_access_key, self._secrets.s3_secret_key
+        server = SeaweedServer(self._home, SeaweedPorts(*_free_ports(10)), access, secret)
+        self._start(server)
+        return StoreAddresses(server.endpoint, access, secret, BUCKET)
+
+    def close(self) -> None:
+        """Stop everything, then take the folder away."""
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, self._home.folder, ignore_errors=True)
+            for service in self._started:
+                stack.callback(service.stop)
+        self._started.clear()
+
+    def _start(self, service: Service) -> None:
+        self._started.append(service)
+        service.start()
+        service.wait_ready()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ask the system for ports that nobody uses."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def _clear_away_dead_sessions() -> None:
+    """End the services of sessions that were killed, and take their folders away."""
+    for folder in _FOLDER.iterdir():
+        owner = folder.name.partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            leftovers.stop(Home(folder))
+            shutil.rmtree(folder, ignore_errors=True)
