@@ -1,0 +1,1 @@
+"""What the assignment-worker can do: one verb per module, each in one transaction that the caller opens."""
