@@ -1,0 +1,1 @@
+"""intake-api: takes leads in, and tells staff where each one is."""

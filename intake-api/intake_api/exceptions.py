@@ -1,0 +1,111 @@
+"""What can go wrong, in the field's terms. Each transport maps these once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+
+class IntakeError(Exception):
+    """An error with a meaning for the caller."""
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with one field, and what to do about it."""
+
+    field: str
+    detail: str
+    status: int = 422
+
+
+class InvalidFieldsError(IntakeError):
+    """The input is wrong in one or more fields; all of them are named at once."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__(", ".join(error.field for error in errors))
+        self.errors = tuple(errors)
+
+
+class BodyTooLargeError(IntakeError):
+    """More bytes arrived than the route takes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes")
+        self.limit = limit
+
+
+class BodyTooSlowError(IntakeError):
+    """The body did not arrive within its deadline."""
+
+
+class UnsupportedBodyError(IntakeError):
+    """The request's content type is not one the route reads."""
+
+
+class IdempotencyKeyInUseError(IntakeError):
+    """A request with this key is still running; ``retry_after`` seconds from now it is over or may be taken."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("a request with this Idempotency-Key is still running")
+        self.retry_after = retry_after
+
+
+class IdempotencyKeyReusedError(IntakeError):
+    """The key was used for another body."""
+
+
+class InvalidIdempotencyKeyError(IntakeError):
+    """The key is empty, too long, or not printable ASCII."""
+
+
+class LeadNotFoundError(IntakeError):
+    """There is no such lead."""
+
+    def __init__(self, lead_id: UUID) -> None:
+        super().__init__(f"no lead {lead_id}")
+        self.lead_id = lead_id
+
+
+class AttorneyNotFoundError(IntakeError):
+    """There is no such attorney."""
+
+    def __init__(self, attorney_id: UUID) -> None:
+        super().__init__(f"no attorney {attorney_id}")
+        self.attorney_id = attorney_id
+
+
+class AttorneyExistsError(IntakeError):
+    """Another attorney has this address."""
+
+
+class ResumeMissingError(IntakeError):
+    """The lead's resume object is gone from the store."""
+
+
+class IllegalMoveError(IntakeError):
+    """The lead's status does not allow the change; ``legal`` names the moves it allows."""
+
+    def __init__(self, detail: str, *, status: str, legal: Sequence[str]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.legal = tuple(legal)
+
+    def extensions(self) -> Mapping[str, object]:
+        """What a program needs to choose a legal move."""
+        return {"current_status": self.status, "legal_statuses": list(self.legal)}
+
+
+class StorageAwayError(IntakeError):
+    """The resume store does not answer; nothing was written, the request may be repeated."""
+
+
+class InvalidCredentialsError(IntakeError):
+    """Unknown account or wrong password: deliberately the same."""
+
+
+class NotAuthenticatedError(IntakeError):
+    """No access token, or one that is not valid."""
+
+
+class NotAllowedError(IntakeError):
+    """The account's role may not do this."""

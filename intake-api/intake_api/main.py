@@ -1,0 +1,108 @@
+"""The HTTP process: wiring only. It holds no broker connection and answers 201 with RabbitMQ down."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import structlog
+from fastapi import FastAPI
+from service_chassis.database import make_engine, make_sessions
+from service_chassis.http_server import listen, make_server
+from service_chassis.ops import ops_app
+from service_chassis.settings import load
+from service_chassis.telemetry import configure_logging
+
+from intake_api import problems
+from intake_api.middleware import BodyLimits, Trace
+from intake_api.resume_store import ResumeStore, make_store
+from intake_api.routes import attorneys, auth, health, leads
+from intake_api.routes.context import Outside
+from intake_api.settings import IntakeSettings, ResumeStorageSettings
+from intake_api.uploads import Uploads, body_limit
+
+log = structlog.get_logger(__name__)
+
+ORDINARY_BODY_BYTES = 64 * 1024
+
+
+def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
+    """Build the application over the given outside world; also what tests use."""
+    engine = make_engine(settings, "intake-api")
+    health_engine = make_engine(settings, "intake-api health", pool_size=2)
+    outside = Outside(
+        settings=settings,
+        sessions=make_sessions(engine),
+        health_engine=health_engine,
+        store=store,
+        uploads=Uploads(settings.upload_limit, allow_test_domains=not settings.is_production),
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            outside.uploads.close()
+            store.close()
+            await engine.dispose()
+            await health_engine.dispose()
+
+    app = FastAPI(
+        title="Lead Management Service",
+        version="1",
+        summary="A law firm's front door: leads stored, assigned and answered.",
+        lifespan=lifespan,
+    )
+    app.state.outside = outside
+    for module in (leads, attorneys, auth, health):
+        app.include_router(module.router)
+    problems.install(app)
+    submission_bytes = body_limit(settings.upload_limit)
+
+    def limit_of(method: str, path: str) -> int:
+        is_submission = method == "POST" and path.rstrip("/") == "/api/v1/leads"
+        return submission_bytes if is_submission else ORDINARY_BODY_BYTES
+
+    app.add_middleware(BodyLimits, limit_of=limit_of, deadline=settings.upload_deadline)
+    app.add_middleware(Trace)
+    return app
+
+
+async def serve(settings: IntakeSettings, app: FastAPI) -> None:
+    """Serve the API and its ops port until SIGTERM or SIGINT. Raises OSError when a port is taken."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    ready = health.readiness_checks(app.state.outside)
+    with (
+        contextlib.closing(listen(settings.http_host, settings.http_port, shared=True)) as public,
+        contextlib.closing(listen(settings.ops_host, settings.api_ops_port)) as private,
+    ):
+        api = make_server(app, grace=settings.http_grace)
+        ops = make_server(ops_app(ready=ready, alive={}), grace=1)
+        log.info("listening", host=settings.http_host, port=settings.http_port)
+        await asyncio.gather(api.run_until(stop, [public]), ops.run_until(stop, [private]))
+    log.info("stopped", exit_code=0)
+
+
+def main() -> None:
+    """Command line: ``intake-api``."""
+    argparse.ArgumentParser(
+        prog="intake-api",
+        description="Serve the lead API. Settings come from the environment: INTAKE_* and RESUMES_* (make settings).",
+    ).parse_args()
+    settings = load(IntakeSettings)
+    storage = load(ResumeStorageSettings)
+    configure_logging("intake-api", settings.log_level)
+    try:
+        asyncio.run(serve(settings, build(settings, make_store(storage))))
+    except OSError as error:
+        log.error("stopping", reason=str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""State of intake-api: leads and what was submitted, staff, attorneys, timeline, dead letters."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from service_chassis.database import NAMING_CONVENTION, chassis_metadata
+from service_chassis.failures import delivery_marks, failures
+from service_chassis.inbox import inbox
+from service_chassis.outbox import outbox
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+CHASSIS_TABLES = (outbox, inbox, failures, delivery_marks)
+
+
+class Base(DeclarativeBase):
+    """Declarative base of this service's own tables."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - SQLAlchemy reads it from the class
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        datetime: DateTime(timezone=True),
+        str: Text,
+        UUID: Uuid,
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+        list[str]: JSONB,
+        bytes: LargeBinary,
+    }
+
+
+class Lead(Base):
+    """A prospect and where they stand.
+
+    ``epoch`` counts people's decisions, ``decision`` is the greatest decision number heard from the
+    assignment-worker. ``outreach_*`` is what the mailer last said of the welcome mail.
+    """
+
+    __tablename__ = "leads"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    first_name: Mapped[str]
+    last_name: Mapped[str]
+    email: Mapped[str]
+    email_key: Mapped[str]
+    status: Mapped[str]
+    epoch: Mapped[int] = mapped_column(Integer, server_default="0")
+    decision: Mapped[int] = mapped_column(Integer, server_default="0")
+    assigned_to: Mapped[UUID | None] = mapped_column(ForeignKey("attorneys.id"))
+    reached_out_by: Mapped[UUID | None] = mapped_column(ForeignKey("attorneys.id"))
+    reached_at: Mapped[datetime | None]
+    waiting_reason: Mapped[str | None]
+    waiting_since: Mapped[datetime | None]
+    outreach_delivery_id: Mapped[UUID | None]
+    outreach_attempt: Mapped[int | None]
+    outreach_next_at: Mapped[datetime | None]
+    outreach_reason: Mapped[str | None]
+    outreach_final: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    trace_id: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('quarantined', 'discarded', 'registered', 'assigned', 'reached_out', "
+            "'outreach_failed', 'retained', 'declined')",
+            name="status",
+        ),
+        Index("ix_leads_newest", text("created_at DESC"), text("id DESC")),
+        Index("ix_leads_email_key", "email_key", text("created_at DESC")),
+        Index(
+            "ix_leads_open_by_owner",
+            "assigned_to",
+            postgresql_where=text("status IN ('registered', 'assigned', 'reached_out', 'outreach_failed')"),
+        ),
+    )
+
+
+class Submission(Base):
+    """One POST: what was typed, and its resume object. Never changed."""
+
+    __tablename__ = "submissions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    lead_id: Mapped[UUID] = mapped_column(ForeignKey("leads.id"), index=True)
+    first_name: Mapped[str]
+    last_name: Mapped[str]
+    email: Mapped[str]
+    resume_key: Mapped[str] = mapped_column(unique=True)
+    resume_sha256: Mapped[str]
+    resume_size: Mapped[int] = mapped_column(BigInteger)
+    resume_type: Mapped[str]
+    resume_filename: Mapped[str]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class IdempotencyKey(Base):
+    """A claim on an Idempotency-Key: hashes only, nothing that was typed.
+
+    Running while ``submission_id`` is null; ``lease_until`` (database time) says how long.
+    """
+
+    __tablename__ = "idempotency_keys"
+
+    key_hash: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    claim: Mapped[UUID]
+    lease_until: Mapped[datetime]
+    submission_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class Attorney(Base):
+    """An attorney: identity and availability are owned here, and said to others by version."""
+
+    __tablename__ = "attorneys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str]
+    email: Mapped[str] = mapped_column(unique=True)
+    available: Mapped[bool]
+    capacity: Mapped[int | None]
+    practice_areas: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    languages: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    absences: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class Account(Base):
+    """A staff account; ``attorney_id`` links it to the attorney it acts for."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str]
+    role: Mapped[str]
+    attorney_id: Mapped[UUID | None] = mapped_column(ForeignKey("attorneys.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TimelineEntry(Base):
+    """Something that happened to a lead, at its own time. No personal data.
+
+    ``occurrence`` makes an event that arrives twice one row: (type, epoch, decision), or (delivery,
+    attempt, type).
+    """
+
+    __tablename__ = "timeline"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    lead_id: Mapped[UUID] = mapped_column(ForeignKey("leads.id"))
+    at: Mapped[datetime]
+    type: Mapped[str]
+    actor: Mapped[str]
+    event_id: Mapped[str]
+    occurrence: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+
+    __table_args__ = (
+        UniqueConstraint("lead_id", "occurrence"),
+        Index("ix_timeline_lead_id_at", "lead_id", "at", "id"),
+    )
+
+
+class DeadLetter(Base):
+    """A message some hearer gave up, kept raw so that it can be replayed; unique per queue and message."""
+
+    __tablename__ = "dead_letters"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    queue: Mapped[str]
+    message_key: Mapped[str]
+    message_id: Mapped[str | None]
+    message_type: Mapped[str | None]
+    headers: Mapped[dict[str, Any]]
+    correlation_id: Mapped[str | None]
+    lead_id: Mapped[UUID | None] = mapped_column(index=True)
+    attempts: Mapped[int]
+    error_type: Mapped[str]
+    error_place: Mapped[str]
+    body: Mapped[bytes]
+    body_truncated: Mapped[bool]
+    status: Mapped[str] = mapped_column(server_default="open")
+    times: Mapped[int] = mapped_column(Integer, server_default="1")
+    first_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        UniqueConstraint("queue", "message_key"),
+        CheckConstraint("status IN ('open', 'replayed', 'discarded')", name="status"),
+    )
+
+
+metadata = [Base.metadata, chassis_metadata]
+"""Every table of this service's database."""

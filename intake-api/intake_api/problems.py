@@ -1,0 +1,152 @@
+"""Errors as RFC 9457 problem details: mapped once, all wrong fields at once, nothing internal in them."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from service_chassis.telemetry import log_fields
+from service_chassis.transient import is_dependency_away
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from intake_api import exceptions as errors
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+_SEVERITY = (422, 413, 415)
+
+
+def problem(
+    status: int,
+    kind: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> JSONResponse:
+    """A problem answer. ``kind`` names its type (``urn:problem:<kind>``); ``members`` extend it."""
+    body = {
+        "type": f"urn:problem:{kind}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def invalid_fields(found: tuple[errors.FieldError, ...]) -> JSONResponse:
+    """One entry per wrong field. The status is 422 unless size or type of the resume is all that is wrong."""
+    statuses = {error.status for error in found}
+    status = next((severity for severity in _SEVERITY if severity in statuses), 422)
+    entries = [{"field": error.field, "detail": error.detail} for error in found]
+    listed = "; ".join(f"{error.field} {error.detail}" for error in found)
+    return problem(status, "invalid-fields", listed, errors=entries)
+
+
+Render = Callable[[Any], JSONResponse]
+
+_RENDERERS: dict[type[Exception], Render] = {
+    errors.InvalidFieldsError: lambda e: invalid_fields(e.errors),
+    errors.BodyTooLargeError: lambda e: problem(
+        413, "body-too-large", f"the body is larger than the {e.limit} bytes that this route takes"
+    ),
+    errors.BodyTooSlowError: lambda _: problem(408, "body-too-slow", "the body did not arrive in time; send it again"),
+    errors.UnsupportedBodyError: lambda _: problem(
+        415, "unsupported-body", "send application/json or multipart/form-data"
+    ),
+    errors.IdempotencyKeyInUseError: lambda e: problem(
+        409,
+        "idempotency-key-in-use",
+        "a request with this Idempotency-Key is still running; repeat it later",
+        headers={"Retry-After": str(e.retry_after)},
+    ),
+    errors.IdempotencyKeyReusedError: lambda _: problem(
+        422,
+        "idempotency-key-reused",
+        "this Idempotency-Key was used for another body; take a new one for a new request",
+    ),
+    errors.InvalidIdempotencyKeyError: lambda _: problem(
+        400, "invalid-idempotency-key", "Idempotency-Key must be 1 to 255 printable ASCII characters"
+    ),
+    errors.LeadNotFoundError: lambda _: problem(404, "lead-not-found", "there is no such lead"),
+    errors.AttorneyNotFoundError: lambda _: problem(404, "attorney-not-found", "there is no such attorney"),
+    errors.AttorneyExistsError: lambda _: problem(
+        409, "attorney-exists", "another attorney has this address; change that one instead"
+    ),
+    errors.ResumeMissingError: lambda _: problem(404, "resume-missing", "the resume is not in the store any more"),
+    errors.IllegalMoveError: lambda e: problem(409, "illegal-move", str(e), **e.extensions()),
+    errors.StorageAwayError: lambda _: problem(
+        503,
+        "storage-away",
+        "resumes cannot be stored or read now; nothing was written, repeat the request",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    ),
+    errors.InvalidCredentialsError: lambda _: problem(
+        401, "invalid-credentials", "unknown account or wrong password", headers={"WWW-Authenticate": "Bearer"}
+    ),
+    errors.NotAuthenticatedError: lambda _: problem(
+        401,
+        "not-authenticated",
+        "send a valid access token: Authorization: Bearer <token> (POST /api/v1/auth/token gives one)",
+        headers={"WWW-Authenticate": "Bearer"},
+    ),
+    errors.NotAllowedError: lambda _: problem(403, "not-allowed", "your role may not do this"),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem."""
+    for kind, render in _RENDERERS.items():
+        app.add_exception_handler(kind, _handler(render))
+    app.add_exception_handler(RequestValidationError, _handler(_invalid_request))
+    app.add_exception_handler(HTTPException, _handler(_http_error))
+    for away in (SQLAlchemyError, OSError, TimeoutError):
+        app.add_exception_handler(away, _handler(_dependency))
+    app.add_exception_handler(Exception, _handler(_unexpected))
+
+
+def _handler(render: Render) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    async def handle(_request: Request, error: Exception) -> JSONResponse:
+        return render(error)
+
+    return handle
+
+
+def _invalid_request(error: RequestValidationError) -> JSONResponse:
+    entries: dict[str, str] = {}
+    for found in error.errors():
+        place = [str(part) for part in found["loc"] if part not in {"body", "query", "path", "header"}]
+        detail = "is required" if found["type"] == "missing" else str(found["msg"])
+        entries.setdefault(".".join(place) or "body", detail)
+    return invalid_fields(tuple(errors.FieldError(field, detail) for field, detail in entries.items()))
+
+
+def _http_error(error: HTTPException) -> JSONResponse:
+    kinds = {404: "not-found", 405: "method-not-allowed"}
+    kind = kinds.get(error.status_code, "http-error")
+    return problem(error.status_code, kind, str(error.detail), headers=error.headers)
+
+
+def _dependency(error: Exception) -> JSONResponse:
+    if not is_dependency_away(error):
+        return _unexpected(error)
+    log.warning("dependency_away", **log_fields(error))
+    return problem(
+        503,
+        "dependency-away",
+        "a part of the system is away; repeat the request (with the same Idempotency-Key)",
+        headers={"Retry-After": str(math.ceil(RETRY_AFTER_S))},
+    )
+
+
+def _unexpected(error: Exception) -> JSONResponse:
+    log.error("unexpected_error", **log_fields(error))
+    return problem(500, "internal-error", "something went wrong on our side; it was logged")

@@ -1,0 +1,1 @@
+"""HTTP in: a route decodes, calls one use case, encodes."""

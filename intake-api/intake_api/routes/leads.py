@@ -1,0 +1,162 @@
+"""Leads: the public POST, and what staff read and change."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from intake_api import repository
+from intake_api.exceptions import FieldError, InvalidFieldsError
+from intake_api.models import Submission
+from intake_api.routes.context import Staff, World
+from intake_api.routes.schemas import (
+    LARGEST_OFFSET,
+    LeadBody,
+    LeadDetail,
+    LeadPage,
+    LeadPatch,
+    SubmissionBody,
+    TimelineBody,
+    TimelineEntryBody,
+    problems,
+)
+from intake_api.use_cases.change_lead import LeadChange, change_lead
+from intake_api.use_cases.claim_key import hash_key
+from intake_api.use_cases.register_lead import register_lead
+
+router = APIRouter(prefix="/api/v1/leads", tags=["leads"])
+
+_FIELDS = {
+    "first_name": {"type": "string", "maxLength": 100, "examples": ["John"]},
+    "last_name": {"type": "string", "maxLength": 100, "examples": ["Doe"]},
+    "email": {"type": "string", "format": "email", "maxLength": 254, "examples": ["john.doe@example.com"]},
+}
+_REQUIRED = ["first_name", "last_name", "email", "resume"]
+_SUBMISSION_SCHEMA: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": _REQUIRED,
+                    "properties": {
+                        **_FIELDS,
+                        "resume": {"type": "string", "contentEncoding": "base64", "description": "At most 10 MiB"},
+                        "resume_filename": {"type": "string", "maxLength": 255},
+                    },
+                }
+            },
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": _REQUIRED,
+                    "properties": {**_FIELDS, "resume": {"type": "string", "format": "binary"}},
+                }
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=LeadBody,
+    responses=problems(400, 408, 409, 413, 415, 422, 503),
+    openapi_extra=_SUBMISSION_SCHEMA,
+    summary="Submit a lead (public)",
+)
+async def post_lead(
+    request: Request,
+    response: Response,
+    world: World,
+    idempotency_key: Annotated[str | None, Header(description="Makes a repeated request safe, for 24 hours")] = None,
+) -> LeadBody:
+    """Store a prospect's submission. 201 means that it is durable, resume and all."""
+    key_hash = hash_key(idempotency_key) if idempotency_key is not None else None
+    async with world.uploads.read(request) as submission, asyncio.timeout(world.settings.request_deadline):
+        registered = await register_lead(world.sessions, world.store, world.settings, submission, key_hash)
+    response.headers["Location"] = f"/api/v1/leads/{registered.lead_id}"
+    if registered.is_replay:
+        response.headers["Idempotency-Replayed"] = "true"
+    return LeadBody.receipt(registered)
+
+
+@router.get("", response_model=LeadPage, responses=problems(401, 422))
+async def get_leads(
+    world: World,
+    _caller: Staff,
+    limit: Annotated[int, Query(ge=1, le=500)] = 20,
+    offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET)] = 0,
+) -> LeadPage:
+    """List leads, newest first."""
+    async with world.sessions() as session:
+        leads, total = await repository.page_of_leads(session, limit=limit, offset=offset)
+    return LeadPage(items=[LeadBody.of(lead) for lead in leads], total=total, limit=limit, offset=offset)
+
+
+@router.get("/{lead_id}", response_model=LeadDetail, responses=problems(401, 404, 422))
+async def get_lead(world: World, _caller: Staff, lead_id: UUID) -> LeadDetail:
+    """Show one lead and its submissions."""
+    async with world.sessions() as session:
+        lead = await repository.find_lead(session, lead_id)
+        submissions = await repository.submissions_of(session, lead_id)
+    detail = LeadDetail.of(lead)
+    detail.submissions = [SubmissionBody.of(row) for row in submissions]
+    return detail
+
+
+@router.patch("/{lead_id}", response_model=LeadBody, responses=problems(401, 404, 409, 422))
+async def patch_lead(world: World, caller: Staff, lead_id: UUID, patch: LeadPatch) -> LeadBody:
+    """Change a lead's owner, status, or who reached out."""
+    change = LeadChange(
+        status=patch.status,
+        reached_out_by=patch.reached_out_by,
+        assigned_to=patch.assigned_to,
+        changes_owner="assigned_to" in patch.model_fields_set,
+    )
+    return LeadBody.of(await change_lead(world.sessions, caller, lead_id, change))
+
+
+@router.get("/{lead_id}/resume", response_class=StreamingResponse, responses=problems(401, 404, 422, 503))
+async def get_resume(
+    world: World, _caller: Staff, lead_id: UUID, submission: Annotated[UUID | None, Query()] = None
+) -> Response:
+    """Download the lead's resume: that of its first submission, or of the one named."""
+    async with world.sessions() as session:
+        await repository.find_lead(session, lead_id)
+        rows = await repository.submissions_of(session, lead_id)
+    row = _chosen(rows, submission)
+    content = await world.store.open(row.resume_key)
+    return StreamingResponse(
+        content,
+        media_type=row.resume_type,
+        headers={
+            "Content-Length": str(row.resume_size),
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(row.resume_filename)}",
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+        },
+    )
+
+
+@router.get("/{lead_id}/timeline", response_model=TimelineBody, responses=problems(401, 404, 422))
+async def get_timeline(world: World, _caller: Staff, lead_id: UUID) -> TimelineBody:
+    """Tell what happened to a lead, oldest first."""
+    async with world.sessions() as session:
+        await repository.find_lead(session, lead_id)
+        entries = await repository.timeline_of(session, lead_id)
+    return TimelineBody(items=[TimelineEntryBody.of(entry) for entry in entries])
+
+
+def _chosen(rows: Sequence[Submission], submission: UUID | None) -> Submission:
+    if submission is None:
+        return rows[0]
+    for row in rows:
+        if row.id == submission:
+            return row
+    raise InvalidFieldsError([FieldError("submission", "names no submission of this lead")])

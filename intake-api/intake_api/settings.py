@@ -1,0 +1,94 @@
+"""Settings of intake-api's two processes (prefix ``INTAKE_``) and of the resume storage (``RESUMES_``)."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+from service_chassis.settings import (
+    ConsumerGroup,
+    Count,
+    DatabaseGroup,
+    Port,
+    RelayGroup,
+    Seconds,
+    ServiceSettings,
+    amqp_url_field,
+)
+
+MIB = 1024 * 1024
+
+
+class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
+    """What the HTTP process and the message process need to know."""
+
+    model_config = SettingsConfigDict(env_prefix="INTAKE_")
+
+    amqp_url: SecretStr = amqp_url_field("INTAKE_")
+
+    http_host: str = Field("127.0.0.1", description="Address the API listens on")
+    http_port: Port = Field(8000, description="Port the API listens on; several processes may share it")
+    http_grace: Seconds = Field(15.0, description="Seconds requests in flight get to finish on stop")
+    ops_host: str = Field("127.0.0.1", description="Address of the ops ports (probes, metrics): never public")
+    api_ops_port: Port = Field(8090, description="Ops port of the HTTP process")
+    worker_ops_port: Port = Field(8040, description="Ops port of the message process")
+
+    auth_secret: SecretStr = Field(SecretStr(""), description="Key that signs access tokens (HS256), 32 bytes or more")
+    auth_token_lifetime: Seconds = Field(1800.0, description="Seconds an access token is valid")
+    auth_issuer: str = Field("intake-api", description="`iss` and `aud` of access tokens")
+
+    upload_limit: Count = Field(10 * MIB, description="Largest resume in bytes")
+    upload_deadline: Seconds = Field(60.0, description="Seconds a request's body may take to arrive")
+    request_deadline: Seconds = Field(30.0, description="Seconds a submission may take once its body is here")
+    idempotency_lease: Seconds = Field(60.0, description="Seconds a running submission keeps its Idempotency-Key")
+    idempotency_lifetime: Seconds = Field(86400.0, description="Seconds an Idempotency-Key replays its answer")
+    same_lead_window_days: Count = Field(30, description="Days in which the same address joins its open lead")
+
+    housekeeping_interval: Seconds = Field(600.0, description="Seconds between rounds of clean-up jobs")
+    roster_interval: Seconds = Field(86400.0, description="Seconds between re-statements of every attorney")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problem = self.secret_problem(self.auth_secret)
+        if problem:
+            raise ValueError(f"INTAKE_AUTH_SECRET {problem}: give 32 or more random bytes")
+        if self.idempotency_lease <= self.request_deadline:
+            raise ValueError("INTAKE_IDEMPOTENCY_LEASE must be longer than INTAKE_REQUEST_DEADLINE")
+        return self
+
+
+class StoreKind(StrEnum):
+    """Where resumes are kept."""
+
+    S3 = "s3"
+    FILESYSTEM = "filesystem"
+
+
+class ResumeStorageSettings(ServiceSettings):
+    """Where resumes go: any S3, or a folder on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="RESUMES_")
+
+    store: StoreKind = Field(StoreKind.S3, description="s3 or filesystem")
+    path: Path | None = Field(None, description="Folder of the filesystem store")
+    s3_endpoint: str = Field("", description="http(s)://host:port of the S3 service")
+    s3_access_key: str = Field("", description="S3 access key")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key")
+    s3_bucket: str = Field("resumes", description="Bucket, made when missing")
+    s3_region: str = Field("us-east-1", description="S3 region")
+    s3_timeout: Seconds = Field(10.0, description="Seconds to wait for the S3 service to answer")
+    concurrency: Count = Field(4, description="Transfers at once per process; each may hold one resume in memory")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.store is StoreKind.FILESYSTEM and self.path is None:
+            raise ValueError("RESUMES_PATH is missing: give the folder of the filesystem store")
+        if self.store is StoreKind.S3:
+            if not self.s3_endpoint.startswith(("http://", "https://")):
+                raise ValueError("RESUMES_S3_ENDPOINT is missing or not an http(s) address")
+            if not self.s3_access_key or not self.s3_secret_key.get_secret_value():
+                raise ValueError(
+                    "RESUMES_S3_ACCESS_KEY and RESUMES_S3_SECRET_KEY are needed: S3 without keys lets everyone in"
+                )
+        return self

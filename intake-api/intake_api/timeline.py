@@ -1,0 +1,42 @@
+"""The timeline of a lead: rows written by the handler of each event, never twice, without personal data."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from service_chassis.outbox import new_event_id
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from intake_api.models import TimelineEntry
+
+
+async def record(
+    session: AsyncSession,
+    lead_id: UUID,
+    type_: str,
+    *,
+    actor: str,
+    detail: dict[str, Any],
+    occurrence: str | None = None,
+    event_id: str | None = None,
+    at: datetime | None = None,
+) -> None:
+    """Add a row unless this ``occurrence`` of the lead has one.
+
+    ``at`` is the event's own time (default: now, by the database). Without ``occurrence`` the row is its own.
+    """
+    own_id = event_id or str(new_event_id())
+    values: dict[str, Any] = {
+        "lead_id": lead_id,
+        "at": at or func.clock_timestamp(),
+        "type": type_,
+        "actor": actor,
+        "event_id": own_id,
+        "occurrence": occurrence or f"{type_}:{own_id}",
+        "detail": detail,
+    }
+    await session.execute(
+        insert(TimelineEntry).values(values).on_conflict_do_nothing(index_elements=["lead_id", "occurrence"])
+    )

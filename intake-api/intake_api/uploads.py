@@ -1,0 +1,99 @@
+"""Reading a submission's body in bounded memory.
+
+Bodies go to spooled files as they arrive. A JSON body must be held whole to be decoded (its resume is
+base64 text), so that is done by one thread, one body at a time: a hundred uploads at once cost disk,
+not memory.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
+from intake_api.exceptions import FieldError, InvalidFieldsError, UnsupportedBodyError
+from intake_api.submission import NewSubmission, check, decode_json, spooled_file
+
+MAX_FIELDS = 20
+MAX_FIELD_BYTES = 64 * 1024
+ENVELOPE_BYTES = 64 * 1024
+
+
+def body_limit(upload_limit: int) -> int:
+    """The largest body of a submission: a resume of ``upload_limit`` bytes in base64, and its fields."""
+    return (upload_limit + 2) // 3 * 4 + ENVELOPE_BYTES
+
+
+class Uploads:
+    """Turns requests into checked submissions. ``limit`` is the largest resume in bytes."""
+
+    def __init__(self, limit: int, *, allow_test_domains: bool) -> None:
+        self._limit = limit
+        self._allow_test_domains = allow_test_domains
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[NewSubmission]:
+        """Read and check a submission; its files live as long as the context.
+
+        Raises InvalidFieldsError, UnsupportedBodyError, and what the body limits raise.
+        """
+        media_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+        if media_type == "application/json":
+            async with self._read_json(request) as submission:
+                yield submission
+        elif media_type == "multipart/form-data":
+            async with self._read_form(request) as submission:
+                yield submission
+        else:
+            raise UnsupportedBodyError
+
+    def close(self) -> None:
+        """Let go of the decoding thread."""
+        self._decoder.shutdown(wait=False, cancel_futures=True)
+
+    @asynccontextmanager
+    async def _read_json(self, request: Request) -> AsyncIterator[NewSubmission]:
+        with spooled_file() as body:
+            async for chunk in request.stream():
+                body.write(chunk)
+            fields, content = await self._decode(body)
+        try:
+            yield await self._check(fields, content, fields.get("resume_filename"))
+        finally:
+            if content is not None:
+                content.close()
+
+    @asynccontextmanager
+    async def _read_form(self, request: Request) -> AsyncIterator[NewSubmission]:
+        try:
+            form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+        except MultiPartException as error:
+            raise InvalidFieldsError([FieldError("body", "is not a valid form: one file and short fields")]) from error
+        try:
+            fields: dict[str, Any] = {}
+            content: BinaryIO | None = None
+            filename: object = None
+            for name, value in form.multi_items():
+                if not isinstance(value, UploadFile):
+                    fields[name] = value
+                elif name == "resume":
+                    content, filename = value.file, value.filename or None
+            if content is None and fields.get("resume"):
+                fields["resume"] = None
+            yield await self._check(fields, content, filename)
+        finally:
+            await form.close()
+
+    async def _decode(self, body: BinaryIO) -> tuple[dict[str, Any], BinaryIO | None]:
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, decode_json, body)
+
+    async def _check(self, fields: dict[str, Any], content: BinaryIO | None, filename: object) -> NewSubmission:
+        def work() -> NewSubmission:
+            return check(fields, content, filename, limit=self._limit, allow_test_domains=self._allow_test_domains)
+
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, work)

@@ -1,0 +1,1 @@
+"""What intake-api can do: one module per verb, one transaction each."""

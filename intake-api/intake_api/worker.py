@@ -1,0 +1,79 @@
+"""The message process of intake-api: wiring only. It relays the outbox and hears what others say of leads."""
+
+import argparse
+import sys
+from typing import Any
+from uuid import UUID
+
+from service_chassis.consumer import Consumer
+from service_chassis.database import make_engine, make_sessions, ping
+from service_chassis.jobs import Job, forget_old_messages
+from service_chassis.process import Worker
+from service_chassis.relay import Relay
+from service_chassis.settings import load, worker_name
+from service_chassis.telemetry import configure_logging
+
+from intake_api.handlers import SUBSCRIPTIONS
+from intake_api.models import Lead
+from intake_api.settings import IntakeSettings
+from intake_api.use_cases.change_attorney import restate_attorneys
+from intake_api.use_cases.forget_keys import forget_keys
+
+
+def build(settings: IntakeSettings) -> Worker:
+    """Build the process from its settings."""
+    engine = make_engine(settings, "intake-worker")
+    sessions = make_sessions(engine)
+    amqp_url = settings.amqp_url.get_secret_value()
+
+    async def describe_lead(lead_id: UUID) -> dict[str, Any] | None:
+        async with sessions() as session:
+            lead = await session.get(Lead, lead_id)
+        if lead is None:
+            return None
+        return {
+            "lead_id": str(lead.id),
+            "status": lead.status,
+            "epoch": lead.epoch,
+            "decision": lead.decision,
+            "assigned_to": str(lead.assigned_to) if lead.assigned_to else None,
+            "waiting_reason": lead.waiting_reason,
+            "outreach_attempt": lead.outreach_attempt,
+            "outreach_final": lead.outreach_final,
+        }
+
+    async def restate() -> None:
+        await restate_attorneys(sessions)
+
+    async def forget() -> None:
+        await forget_keys(sessions, settings.idempotency_lifetime)
+
+    return Worker(
+        name=worker_name("intake-worker"),
+        engine=engine,
+        consumer=Consumer(amqp_url, SUBSCRIPTIONS, sessions, settings, lambda: ping(engine), "intake-api"),
+        relay=Relay(settings.database_url.get_secret_value(), amqp_url, settings, "intake-api"),
+        ops_host=settings.ops_host,
+        ops_port=settings.worker_ops_port,
+        jobs=(
+            Job("restate-attorneys", settings.roster_interval, restate),
+            Job("forget-idempotency-keys", settings.housekeeping_interval, forget),
+            forget_old_messages(sessions, settings.housekeeping_interval),
+        ),
+        describe_lead=describe_lead,
+    )
+
+
+def main() -> None:
+    """Command line: ``intake-worker``."""
+    argparse.ArgumentParser(
+        prog="intake-worker",
+        description="Relay intake-api's events and hear the other services. Settings: INTAKE_* (make settings).",
+    ).parse_args()
+    settings = load(IntakeSettings)
+    configure_logging("intake-worker", settings.log_level)
+    sys.exit(build(settings).run())
+
+
+if __name__ == "__main__":
+    main()
