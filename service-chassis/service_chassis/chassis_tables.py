@@ -1,11 +1,12 @@
 """The chassis' tables as migrations make them. A revision of a service calls the version it was born with."""
 
+from types import ModuleType
+
 import sqlalchemy as sa
-from alembic.operations import Operations
 from sqlalchemy.dialects.postgresql import JSONB
 
 
-def create_v1(op: Operations) -> None:
+def create_v1(op: ModuleType) -> None:
     """Create outbox, inbox, failures and delivery_marks."""
     now = sa.text("now()")
     op.create_table(
@@ -57,7 +58,7 @@ def create_v1(op: Operations) -> None:
     )
 
 
-def drop_v1(op: Operations) -> None:
+def drop_v1(op: ModuleType) -> None:
     """Drop what `create_v1` made."""
     for table in ("delivery_marks", "failures", "inbox", "outbox"):
         op.drop_table(table)
