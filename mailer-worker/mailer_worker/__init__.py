@@ -1,0 +1,1 @@
+"""Mails each prospect once, and says so."""

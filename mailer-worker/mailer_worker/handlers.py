@@ -1,0 +1,39 @@
+"""Messages in: each event of the mailer's queue goes to one use case. No rules here."""
+
+from service_chassis.envelope import Envelope
+from service_chassis.hearing import Handler
+from shared_schemas.events import Event, LeadAssigned, LeadErased, OutreachCancelled, OutreachRequested
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from mailer_worker.use_cases.cancel_outreach import cancel_outreach
+from mailer_worker.use_cases.erase_lead import erase_lead
+from mailer_worker.use_cases.request_outreach import request_outreach
+from mailer_worker.use_cases.store_delivery import store_delivery
+
+
+async def on_lead_assigned(session: AsyncSession, event: LeadAssigned, _envelope: Envelope) -> None:
+    """An attorney owns the lead: the prospect gets a mail."""
+    await store_delivery(session, event)
+
+
+async def on_outreach_requested(session: AsyncSession, event: OutreachRequested, _envelope: Envelope) -> None:
+    """Staff want a mail sent."""
+    await request_outreach(session, event)
+
+
+async def on_outreach_cancelled(session: AsyncSession, event: OutreachCancelled, _envelope: Envelope) -> None:
+    """Staff want no mail sent."""
+    await cancel_outreach(session, event)
+
+
+async def on_lead_erased(session: AsyncSession, event: LeadErased, _envelope: Envelope) -> None:
+    """The person is to be forgotten."""
+    await erase_lead(session, event)
+
+
+HANDLERS: dict[type[Event], Handler] = {
+    LeadAssigned: on_lead_assigned,
+    OutreachRequested: on_outreach_requested,
+    OutreachCancelled: on_outreach_cancelled,
+    LeadErased: on_lead_erased,
+}
