@@ -15,7 +15,7 @@ from shared_schemas.events import WaitingReason
 from shared_schemas.order import Place
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 LeadStateName = Literal["pending", "waiting", "assigned", "closed", "erased"]
 """pending: a choice is due; waiting: nobody may take it; erased: a tombstone, final."""
@@ -120,6 +120,9 @@ class Assignment(Base):
     explanation: Mapped[dict[str, Any]] = mapped_column(JSONB)
     active: Mapped[bool]
     assigned_at: Mapped[datetime]
+
+    # So that a new lead is written before its first assignment; never loaded.
+    lead: Mapped[Lead] = relationship(lazy="raise")
 
 
 metadata = [Base.metadata, chassis_metadata]

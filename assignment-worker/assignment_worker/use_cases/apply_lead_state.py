@@ -34,6 +34,7 @@ async def apply_lead_state(session: AsyncSession, event: LeadState, worker: str)
 
 async def _apply(session: AsyncSession, lead: Lead | None, event: LeadState, worker: str) -> None:
     held = lead.decision if lead else 0
+    owner = await _attorney_told(session, event.attorney) if event.attorney else None
     if lead is None:
         lead = Lead(lead_id=event.lead_id)
         session.add(lead)
@@ -46,8 +47,8 @@ async def _apply(session: AsyncSession, lead: Lead | None, event: LeadState, wor
         lead.registered_at = event.registered_at
         lead.trace_id = current_trace_id()
         lead.forget_contact()
-        if event.attorney is not None:
-            await _give_as_told(session, lead, event, event.attorney, worker, is_restated=event.decision_seen > held)
+        if owner is not None:
+            await _give(session, lead, owner, event, worker, is_restated=event.decision_seen > held)
             return
     lead.state = "pending"
     lead.first_name, lead.last_name, lead.email = event.first_name, event.last_name, event.email
@@ -57,10 +58,8 @@ async def _apply(session: AsyncSession, lead: Lead | None, event: LeadState, wor
     await repository.wake_choosers(session)
 
 
-async def _give_as_told(
-    session: AsyncSession, lead: Lead, event: LeadState, told: AttorneyRef, worker: str, *, is_restated: bool
-) -> None:
-    at = await repository.database_time(session)
+async def _attorney_told(session: AsyncSession, told: AttorneyRef) -> Attorney:
+    """The attorney that a person chose; one we were not told of yet gets a row of version 0."""
     attorney = await session.get(Attorney, told.id)
     if attorney is None:
         attorney = Attorney(
@@ -69,17 +68,24 @@ async def _give_as_told(
             name=told.name,
             email=told.email,
             available=False,
-            capacity=None,
             practice_areas=[],
             languages=[],
             absences=[],
             open_leads=0,
-            last_assigned_at=None,
         )
         session.add(attorney)
-    explanation = explain_person(repository.roster_entry(attorney), at, is_restated=is_restated)
-    given = give_lead(session, lead, attorney, explanation, contact=Contact.of(event), worker=worker, at=at)
-    await outbox.add(session, given.model_copy(update={"attorney": told}))
+        await session.flush()
+    return attorney
+
+
+async def _give(
+    session: AsyncSession, lead: Lead, owner: Attorney, event: LeadState, worker: str, *, is_restated: bool
+) -> None:
+    at = await repository.database_time(session)
+    explanation = explain_person(repository.roster_entry(owner), at, is_restated=is_restated)
+    said = give_lead(session, lead, owner, explanation, contact=Contact.of(event), worker=worker, at=at)
+    # The event names the attorney as intake-api has them now; our row may be older.
+    await outbox.add(session, said.model_copy(update={"attorney": event.attorney}))
 
 
 async def _say_again(session: AsyncSession, lead: Lead, event: LeadState) -> None:

@@ -44,6 +44,7 @@ def give_lead(
     attorney.open_leads += 1
     attorney.last_assigned_at = at
     assignment = Assignment(
+        lead=lead,
         lead_id=lead.lead_id,
         decision=lead.decision,
         epoch=lead.epoch,
