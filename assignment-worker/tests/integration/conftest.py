@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -182,5 +182,3 @@ async def new_sessions(database: DatabaseAddresses) -> AsyncIterator[Callable[[]
 @pytest.fixture
 def bench(new_sessions: Callable[[], Sessions], database: DatabaseAddresses) -> Bench:
     return Bench(new_sessions(), new_sessions, database.app_url)
-
-
