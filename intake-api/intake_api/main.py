@@ -37,7 +37,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         sessions=make_sessions(engine),
         health_engine=health_engine,
         store=store,
-        uploads=Uploads(settings.upload_limit, allow_test_domains=not settings.is_production),
+        uploads=Uploads(settings.upload_limit),
     )
 
     @contextlib.asynccontextmanager

@@ -124,7 +124,7 @@ def _invalid_request(error: RequestValidationError) -> JSONResponse:
     entries: dict[str, str] = {}
     for found in error.errors():
         place = [str(part) for part in found["loc"] if part not in {"body", "query", "path", "header"}]
-        detail = "is required" if found["type"] == "missing" else str(found["msg"])
+        detail = "is required" if found["type"] == "missing" else str(found["msg"]).removeprefix("Value error, ")
         entries.setdefault(".".join(place) or "body", detail)
     return invalid_fields(tuple(errors.FieldError(field, detail) for field, detail in entries.items()))
 

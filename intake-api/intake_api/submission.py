@@ -15,14 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from email_validator import EmailNotValidError, validate_email
-
+from intake_api.address import parse_address
 from intake_api.exceptions import FieldError, InvalidFieldsError
 from intake_api.resume_type import ACCEPTED, recognise
 
 NAME_LENGTH = 100
 FILENAME_LENGTH = 255
-EMAIL_LENGTH = 254
 SPOOL_BYTES = 256 * 1024
 _READ_BYTES = 64 * 1024
 _NOT_IN_FILENAMES = re.compile(r'[\x00-\x1f\x7f"\\/:*?<>|\u202a-\u202e\u2066-\u2069]')
@@ -93,9 +91,7 @@ def decode_json(body: BinaryIO) -> tuple[dict[str, Any], BinaryIO | None]:
     return fields, content
 
 
-def check(
-    fields: Mapping[str, Any], content: BinaryIO | None, filename: object, *, limit: int, allow_test_domains: bool
-) -> NewSubmission:
+def check(fields: Mapping[str, Any], content: BinaryIO | None, filename: object, *, limit: int) -> NewSubmission:
     """Check all fields of a submission and give it back typed. Raises InvalidFieldsError naming every wrong one.
 
     ``content`` is the resume's bytes, None when there is none that could be read; ``limit`` in bytes.
@@ -103,7 +99,7 @@ def check(
     errors: list[FieldError] = []
     first_name = _name(fields, "first_name", errors)
     last_name = _name(fields, "last_name", errors)
-    email = _email(fields, errors, allow_test_domains=allow_test_domains)
+    email = _email(fields, errors)
     resume = _resume(fields, content, filename, limit, errors)
     if errors or resume is None:
         raise InvalidFieldsError(errors)
@@ -129,7 +125,7 @@ def _name(fields: Mapping[str, Any], field: str, errors: list[FieldError]) -> st
     return ""
 
 
-def _email(fields: Mapping[str, Any], errors: list[FieldError], *, allow_test_domains: bool) -> str:
+def _email(fields: Mapping[str, Any], errors: list[FieldError]) -> str:
     value = fields.get("email")
     if value is None:
         errors.append(FieldError("email", "is required"))
@@ -137,16 +133,9 @@ def _email(fields: Mapping[str, Any], errors: list[FieldError], *, allow_test_do
         errors.append(FieldError("email", "must be text"))
     else:
         try:
-            found = validate_email(
-                value.strip(), check_deliverability=False, allow_smtputf8=False, test_environment=allow_test_domains
-            )
-        except (EmailNotValidError, UnicodeError):
-            errors.append(FieldError("email", "must be one e-mail address, such as name@example.com"))
-        else:
-            address = found.ascii_email or found.normalized
-            if len(address) <= EMAIL_LENGTH:
-                return address
-            errors.append(FieldError("email", f"must have at most {EMAIL_LENGTH} characters"))
+            return parse_address(value)
+        except ValueError as error:
+            errors.append(FieldError("email", str(error)))
     return ""
 
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
 
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
@@ -31,9 +32,8 @@ def body_limit(upload_limit: int) -> int:
 class Uploads:
     """Turns requests into checked submissions. ``limit`` is the largest resume in bytes."""
 
-    def __init__(self, limit: int, *, allow_test_domains: bool) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._allow_test_domains = allow_test_domains
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
 
     @asynccontextmanager
@@ -72,7 +72,7 @@ class Uploads:
     async def _read_form(self, request: Request) -> AsyncIterator[NewSubmission]:
         try:
             form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
-        except MultiPartException as error:
+        except (MultiPartException, HTTPException) as error:  # Starlette raises the latter inside an application
             raise InvalidFieldsError([FieldError("body", "is not a valid form: one file and short fields")]) from error
         try:
             fields: dict[str, Any] = {}
@@ -94,6 +94,6 @@ class Uploads:
 
     async def _check(self, fields: dict[str, Any], content: BinaryIO | None, filename: object) -> NewSubmission:
         def work() -> NewSubmission:
-            return check(fields, content, filename, limit=self._limit, allow_test_domains=self._allow_test_domains)
+            return check(fields, content, filename, limit=self._limit)
 
         return await asyncio.get_running_loop().run_in_executor(self._decoder, work)

@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from intake_api.address import parse_address
 from intake_api.lead_status import LeadStatus
 from intake_api.models import Attorney, Lead, Submission, TimelineEntry
 from intake_api.use_cases.register_lead import Registered
 
 ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Address = Annotated[str, AfterValidator(parse_address)]
 LARGEST_OFFSET = 2**31 - 1
 
 
@@ -173,14 +175,14 @@ class NewAttorney(AttorneyFields):
     """An attorney to add."""
 
     name: ShortText
-    email: EmailStr
+    email: Address
 
 
 class AttorneyPatch(AttorneyFields):
     """What to change of an attorney; what is absent stays."""
 
     name: ShortText = ""
-    email: EmailStr = ""
+    email: Address = ""
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
