@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
 
+from service_chassis import failures, inbox, outbox
 from service_chassis.database import NAMING_CONVENTION, chassis_metadata
 from shared_schemas.order import Place
 from sqlalchemy import (
@@ -158,5 +159,8 @@ class ErasedLead(Base):
 
     __table_args__ = (Index("ix_erased_leads_pending", "requested_at", postgresql_where=text("completed_at IS NULL")),)
 
+
+CHASSIS_TABLES = (outbox.outbox, inbox.inbox, failures.failures, failures.delivery_marks)
+"""Named here because `chassis_metadata` knows a table only once its module is imported."""
 
 metadata = [Base.metadata, chassis_metadata]

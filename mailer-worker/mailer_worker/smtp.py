@@ -102,7 +102,10 @@ class SmtpSender:
 
     async def _open(self, client: aiosmtplib.SMTP) -> None:
         await client.connect()
-        await client.ehlo()
+        try:
+            await client.ehlo()
+        except aiosmtplib.SMTPHeloError:
+            await client.helo()  # RFC 5321 s. 4.1.1.1: a relay may know only HELO
         if self._settings.smtp_username and self._settings.smtp_password:
             await client.login(self._settings.smtp_username, self._settings.smtp_password.get_secret_value())
 

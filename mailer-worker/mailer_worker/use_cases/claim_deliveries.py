@@ -91,7 +91,7 @@ async def _freeze(
     try:
         delivery.mail = writer.write(content, now)
     except Exception as error:
-        log.exception("mail_not_made", delivery_id=str(delivery.id), **telemetry.log_fields(error))
+        log.error("mail_not_made", delivery_id=str(delivery.id), **telemetry.log_fields(error))
         await _fail(session, delivery, "refused" if isinstance(error, mail.UnsendableAddressError) else "held")
         return False
     delivery.mail_recipient, delivery.mail_attorney_id = delivery.address, delivery.attorney_id

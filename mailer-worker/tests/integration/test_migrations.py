@@ -1,7 +1,9 @@
-from deploy.local.testing import MigratedDatabase
 from service_chassis import migrate
 
-SERVICE = "mailer_worker"
+from deploy.local.service_addresses import ServiceName
+from deploy.local.testing import MigratedDatabase
+
+SERVICE: ServiceName = "mailer_worker"
 
 
 def test_models_and_migrations_agree(migrated_database: MigratedDatabase) -> None:
