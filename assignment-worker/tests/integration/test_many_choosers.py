@@ -1,0 +1,133 @@
+"""Any number of workers at once: every lead once, loads level, capacities kept, and all of them take part."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+from assignment_worker import repository
+from assignment_worker.choosing import Choosing
+from assignment_worker.models import Attorney
+from service_chassis.database import plain_url
+from sqlalchemy import update
+
+LEADS = 1_000
+NEVER = 3_600.0
+DEADLINE_S = 60.0
+
+
+@contextlib.asynccontextmanager
+async def choosers(bench, count: int, *, batch: int = 200, tick: float = NEVER) -> AsyncIterator[list[Choosing]]:
+    """That many choosing loops, each with connections of its own; all are at rest when this begins."""
+    stop = asyncio.Event()
+    loops = [
+        Choosing(bench.app_url, bench.new_sessions(), f"worker-{number}", batch=batch, tick=tick)
+        for number in range(count)
+    ]
+    tasks = [asyncio.create_task(loop.run(stop)) for loop in loops]
+    try:
+        await eventually(lambda: listening(bench, count))
+        yield loops
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def listening(bench, count: int) -> bool:
+    connection = await asyncpg.connect(plain_url(bench.app_url))
+    try:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%listening' AND query LIKE 'LISTEN%'"
+        )
+        return await connection.fetchval(query) == count
+    finally:
+        await connection.close()
+
+
+async def eventually(holds: Callable, seconds: float = DEADLINE_S) -> None:
+    """Poll until it holds; fail at the deadline with what was last seen."""
+    seen = None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not (seen := await holds()):  # noqa: ASYNC110 - another process' rows have no event to await
+                await asyncio.sleep(0.02)
+            return
+    pytest.fail(f"not within {seconds} s; last seen: {seen!r}")
+
+
+async def register_in_parallel(bench, count: int) -> None:
+    events = iter([bench.registered() for _ in range(count)])
+
+    async def one_handler() -> None:
+        for event in events:
+            await bench.hear(event)
+
+    await asyncio.gather(*(one_handler() for _ in range(8)))
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+async def test_a_thousand_leads_are_spread_evenly_and_every_worker_chooses(bench, workers) -> None:
+    for _ in range(10):
+        await bench.attorney()
+    async with choosers(bench, workers):
+        await register_in_parallel(bench, LEADS)
+        await eventually(lambda: settled(bench, LEADS))
+    loads = await bench.open_leads()
+    assert max(loads.values()) - min(loads.values()) <= 1
+    by_worker = Counter(assignment.worker for assignment in await bench.assignments())
+    assert len(by_worker) == workers, by_worker
+    assert by_worker.total() == LEADS
+
+
+async def settled(bench, assigned: int) -> bool:
+    return len(await bench.assignments()) == assigned
+
+
+async def test_capacities_are_filled_exactly_by_four_workers(bench) -> None:
+    for _ in range(10):
+        await bench.attorney(capacity=20)
+    async with choosers(bench, 4, batch=50):
+        await register_in_parallel(bench, 260)
+        await eventually(lambda: waiting(bench, 60))
+    assert set((await bench.open_leads()).values()) == {20}
+
+
+async def waiting(bench, count: int) -> bool:
+    async with bench.sessions() as session:
+        return await repository.count_waiting(session) == count
+
+
+async def test_a_commit_elsewhere_wakes_a_loop_by_notify(bench) -> None:
+    await bench.attorney()
+    async with choosers(bench, 1):
+        await bench.hear(bench.registered())
+        await eventually(lambda: settled(bench, 1), seconds=5)
+    assert len(await bench.assignments()) == 1
+
+
+async def test_the_tick_finds_what_no_event_announces(bench) -> None:
+    attorney = await bench.attorney(capacity=0)
+    async with choosers(bench, 1, tick=0.2):
+        await bench.hear(bench.registered())
+        await eventually(lambda: waiting(bench, 1))
+        async with bench.sessions.begin() as session:  # behind the service's back: nobody is notified
+            await session.execute(update(Attorney).values(capacity=1))
+        await eventually(lambda: settled(bench, 1), seconds=5)
+    assert await bench.open_leads() == {attorney: 1}
+
+
+async def test_a_lost_database_ends_no_loop(bench) -> None:
+    attorney = await bench.attorney()
+    async with choosers(bench, 2):
+        connection = await asyncpg.connect(plain_url(bench.app_url))
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.close()
+        await eventually(lambda: listening(bench, 2))
+        await bench.hear(bench.registered())
+        await eventually(lambda: settled(bench, 1))
+    assert await bench.open_leads() == {attorney: 1}
