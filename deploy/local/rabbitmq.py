@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Mapping
 
 from deploy.local.child import MARKER, Child
@@ -15,6 +17,7 @@ from deploy.local.service import Service
 from deploy.local.waiting import accepts_connections, wait_until
 
 USER = "leads"
+_NODE = "leads@localhost"
 _PLUGINS = "[rabbitmq_management,rabbitmq_prometheus]."
 
 
@@ -26,7 +29,7 @@ class RabbitNode(Service):
     starts by itself outlives every broker.
     """
 
-    grace = 20.0  # the management plugin alone takes 5 s to stop
+    grace = 20.0
     ready_within = 60.0
 
     def __init__(self, home: Home, ports: RabbitPorts, password: str) -> None:
@@ -89,7 +92,7 @@ class RabbitNode(Service):
             "RUNNING_UNDER_SYSTEMD": "true",
             "ERL_EPMD_PORT": str(self._ports.epmd),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": "leads@localhost",
+            "RABBITMQ_NODENAME": _NODE,
             "RABBITMQ_DIST_PORT": str(self._ports.distribution),
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self._ports.amqp),
@@ -128,6 +131,8 @@ class RabbitNode(Service):
 
     def stop(self) -> None:
         """Stop the broker, then its port mapper."""
+        if self.exit_status() is None:
+            self._detach_statistics()
         super().stop()
         self._stop_epmd()
 
@@ -135,6 +140,32 @@ class RabbitNode(Service):
         """Kill the broker as a crash would; its port mapper goes too."""
         super().kill()
         self._stop_epmd()
+
+    def _detach_statistics(self) -> None:
+        """Take the management plugin's statistics off the broker before it stops: 1.2 s instead of 6.
+
+        On its way down the plugin's handler waits 5 s for a process that waits for it; taken off while everything
+        still runs it goes at once. Where this fails, for whatever reason, the stop only takes its 6 s.
+        """
+        erlang = [
+            str(find_or_unpack().erlang_bin / "erl"),
+            "-noinput",
+            "-hidden",
+            "-sname",
+            f"stop{os.getpid()}@localhost",
+        ]
+        interface = ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]
+        call = (
+            f"rpc:call('{_NODE}', gen_event, delete_handler, [rabbit_event, rabbit_mgmt_db_handler, []], 3000), halt()."
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                [*erlang, *interface, "-eval", call],
+                env={**os.environ, **self.environment()},
+                capture_output=True,
+                timeout=5,
+                check=False,
+            )
 
     def _stop_epmd(self) -> None:
         if self._epmd:
