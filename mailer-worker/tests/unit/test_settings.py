@@ -1,0 +1,105 @@
+import pytest
+from mailer_worker.settings import MailerSettings
+from pydantic import ValidationError
+from service_chassis.settings import Environment, load
+
+ENVIRONMENT = {
+    "LEADS_ENVIRONMENT": "production",
+    "AMQP_URL": "amqp://leads:kX3vTq9w@broker:5672/leads",
+    "MAILER_DATABASE_URL": "postgresql://mailer_app:kX3vTq9w@db:5432/mailer",
+    "MAILER_SMTP_HOST": "127.0.0.1",
+    "MAILER_SMTP_PORT": "2525",
+    "MAILER_OPS_PORT": "9070",
+    "MAILER_FROM": "Intake Desk <intake@firm.example>",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_the_published_names_work(environment: pytest.MonkeyPatch) -> None:
+    settings = load(MailerSettings)
+    assert settings.environment is Environment.PRODUCTION
+    assert settings.amqp_url.get_secret_value() == ENVIRONMENT["AMQP_URL"]
+    assert settings.database_url.get_secret_value() == ENVIRONMENT["MAILER_DATABASE_URL"]
+    assert (settings.smtp_host, settings.smtp_port, settings.ops_port) == ("127.0.0.1", 2525, 9070)
+    assert (settings.from_name, settings.from_address, settings.id_domain) == (
+        "Intake Desk",
+        "intake@firm.example",
+        "firm.example",
+    )
+
+
+def test_the_defaults_are_those_of_the_design(environment: pytest.MonkeyPatch) -> None:
+    settings = load(MailerSettings)
+    assert (settings.smtp_deadline, settings.smtp_lease) == (60, 90)
+    assert (settings.retry_first, settings.retry_longest, settings.expire_after) == (30, 1800, 172800)
+    assert (settings.sender_concurrency, settings.ambiguous_policy) == (4, "resend")
+
+
+def test_a_plain_address_is_named_after_the_firm(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAILER_FROM", "intake@firm.example")
+    environment.setenv("MAILER_FIRM_NAME", "Diaz & Ernst")
+    settings = load(MailerSettings)
+    assert (settings.from_name, settings.from_address) == ("Diaz & Ernst", "intake@firm.example")
+
+
+def test_our_own_broker_address_wins(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAILER_AMQP_URL", "amqp://leads:kX3vTq9w@other:5672/")
+    assert load(MailerSettings).amqp_url.get_secret_value().endswith("@other:5672/")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MAILER_SMTP_LEASE", "60", "longer than MAILER_SMTP_DEADLINE"),
+        ("MAILER_SMTP_HOST", "relay.firm.example", "without TLS"),
+        ("MAILER_SMTP_USERNAME", "us", "MAILER_SMTP_PASSWORD is missing"),
+        ("MAILER_CIRCUIT_PROBE_INTERVAL", "16", "MAILER_CIRCUIT_PROBE_INTERVAL"),
+        ("MAILER_AMBIGUOUS_POLICY", "guess", "MAILER_AMBIGUOUS_POLICY"),
+        ("MAILER_FROM", "nobody", "MAILER_FROM"),
+        ("MAILER_FROM", "a@x.example, b@x.example", "MAILER_FROM"),
+        ("MAILER_MESSAGE_ID_DOMAIN", "a b", "MAILER_MESSAGE_ID_DOMAIN"),
+        ("MAILER_DATABASE_URL", "postgresql://mailer_app@db/mailer", "database_url"),
+        ("AMQP_URL", "amqp://guest:guest@broker/", "amqp_url"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_one_line(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, said: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        load(MailerSettings)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (stopped.value.code, said in line) == (2, True), line
+
+
+@pytest.mark.parametrize("name", ["MAILER_FROM", "MAILER_SMTP_HOST", "MAILER_DATABASE_URL", "AMQP_URL"])
+def test_a_missing_setting_is_named(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    environment.delenv(name)
+    with pytest.raises(SystemExit):
+        load(MailerSettings)
+    assert name in capsys.readouterr().err
+
+
+def test_tls_may_be_left_out_outside_production(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("LEADS_ENVIRONMENT", "test")
+    environment.setenv("MAILER_SMTP_HOST", "mail")
+    assert load(MailerSettings).smtp_host == "mail"
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in MailerSettings.model_fields.items() if not field.description] == []
+
+
+def test_a_bad_value_is_not_quoted(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAILER_FROM", "secret-thing")
+    with pytest.raises(ValidationError) as caught:
+        MailerSettings()
+    assert "secret-thing" not in str(caught.value)
