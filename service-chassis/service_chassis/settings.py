@@ -101,17 +101,24 @@ class ServiceSettings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_default_passwords_in_urls(self) -> Self:
         if self.is_production:
-            for name, value in self:
-                if name.endswith("_url") and isinstance(value, SecretStr):
-                    _check_url_password(name, value.get_secret_value())
+            prefix = str(self.model_config.get("env_prefix", ""))
+            problems = [
+                f"{prefix}{name.upper()}: production refuses a missing, default or placeholder password in the URL"
+                for name, value in self
+                if name.endswith("_url")
+                and isinstance(value, SecretStr)
+                and not all(_has_real_password(url) for url in value.get_secret_value().split(","))
+            ]
+            if problems:
+                raise ValueError("\n".join(problems))
         return self
 
 
-def _check_url_password(name: str, urls: str) -> None:
-    for url in urls.split(","):
-        password = urlsplit(url).password
-        if not password or password in _BROKER_DEFAULTS or any(word in password.lower() for word in _PLACEHOLDERS):
-            raise ValueError(f"{name}: production refuses a missing, default or placeholder password in the URL")
+def _has_real_password(url: str) -> bool:
+    password = urlsplit(url.strip()).password
+    return bool(
+        password and password not in _BROKER_DEFAULTS and not any(word in password.lower() for word in _PLACEHOLDERS)
+    )
 
 
 def amqp_url_field(prefix: str) -> Any:
@@ -123,7 +130,10 @@ def amqp_url_field(prefix: str) -> Any:
 
 
 def load(kind: type[Loaded]) -> Loaded:
-    """Build settings from the environment; what is wrong is printed, one line per setting, and the process exits 2."""
+    """Build settings from the environment; what is wrong is printed, one line per setting, and the process exits 2.
+
+    A validator of a whole class names its settings itself, one per line of its ValueError.
+    """
     try:
         return kind()
     except ValidationError as error:
@@ -131,7 +141,8 @@ def load(kind: type[Loaded]) -> Loaded:
         for problem in error.errors(include_input=False, include_url=False):
             name = ".".join(str(part) for part in problem["loc"])
             shown = name if name.isupper() or not name else f"{prefix}{name.upper()}"
-            print(f"setting {shown}: {problem['msg']}".replace("setting : ", "settings: "), file=sys.stderr)  # noqa: T201 - logging needs settings
+            for line in problem["msg"].removeprefix("Value error, ").splitlines():
+                print(f"setting {shown}: {line}" if shown else f"setting {line}", file=sys.stderr)  # noqa: T201 - logging needs settings
         sys.exit(2)
 
 
