@@ -15,7 +15,13 @@ from shared_schemas.events import Event
 from service_chassis.telemetry import trace_id_of
 
 BODY_LIMIT_BYTES = 64 * 1024
-BROKER_HEADERS = ("x-death", "x-delivery-count", "x-first-death", "x-last-death", "x-acquired-count")
+BROKER_HEADERS = (
+    "x-death",
+    "x-delivery-count",
+    "x-acquired-count",
+    *(f"x-{which}-death-{what}" for which in ("first", "last") for what in ("queue", "reason", "exchange")),
+)
+"""The headers that the broker adds; a replay must not carry them."""
 
 
 EventClass = type[Event]
@@ -33,7 +39,7 @@ class PoisonError(Exception):
 class Envelope:
     """What surrounds an event's body.
 
-    ``message_id`` is the event's id, or a hash of the body where the sender gave none.
+    ``message_id`` is the event's id, or a hash of the body where the sender gave none that PostgreSQL can hold.
     ``rejections`` counts our own rejects of it from this queue; ``is_suspect`` says that it came back
     for another reason: a process died with it or lost its link.
     """
@@ -58,10 +64,11 @@ class Envelope:
         rejections = _rejections(headers, queue)
         traceparent = headers.get("traceparent")
         redelivered = bool(raw.redelivered)
+        own_id = raw.message_id if raw.message_id and "\x00" not in raw.message_id else None
         return cls(
             queue=queue,
-            message_id=raw.message_id or f"sha256:{hashlib.sha256(raw.body).hexdigest()}",
-            has_own_id=bool(raw.message_id),
+            message_id=own_id or f"sha256:{hashlib.sha256(raw.body).hexdigest()}",
+            has_own_id=own_id is not None,
             type=raw.type or "",
             trace_id=trace_id_of(traceparent if isinstance(traceparent, str) else None),
             timestamp=raw.timestamp,
@@ -96,8 +103,9 @@ def _rejections(headers: dict[str, Any], queue: str) -> int:
     deaths = headers.get("x-death")
     if not isinstance(deaths, list):
         return 0
-    return sum(
-        int(death.get("count", 0))
+    counts = [
+        death.get("count")
         for death in deaths
         if isinstance(death, dict) and death.get("queue") == queue and death.get("reason") == "rejected"
-    )
+    ]
+    return sum(count for count in counts if isinstance(count, int))
