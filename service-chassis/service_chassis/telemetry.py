@@ -5,11 +5,13 @@ what a visitor typed.
 """
 
 import logging
+import re
 import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import TracebackType
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -56,8 +58,21 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for chatty in ("aio_pika", "aiormq", "httpx", "uvicorn.access", "sqlalchemy.engine", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL if chatty.startswith("aio") else logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_without_objects)
+    sys.excepthook = _log_uncaught
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _without_objects(record: logging.LogRecord) -> bool:
+    """Cut asyncio's messages where they begin to show the objects concerned: those quote errors and arguments."""
+    record.msg, record.args = re.split(r"[\n(<]", record.getMessage(), maxsplit=1)[0].strip(), ()
+    return True
+
+
+def _log_uncaught(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+    """Log what ends the process like any other error, instead of printing its text."""
+    logging.getLogger(__name__).error("uncaught", exc_info=error)
 
 
 def _type_and_place(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
