@@ -6,6 +6,7 @@ ends a round, never the loop.
 
 import asyncio
 import contextlib
+import time
 
 import asyncpg
 import structlog
@@ -24,6 +25,7 @@ FAILED = Counter("assignment_failed_rounds_total", "Rounds of choosing that fail
 WAITING = Gauge("assignment_waiting_leads", "Leads that nobody may take now")
 
 RETRY_S = 1.0
+MEASURE_S = 5.0
 
 
 class Choosing:
@@ -37,6 +39,7 @@ class Choosing:
         self._tick = tick
         self._wake = asyncio.Event()
         self._failure: str | None = None
+        self._measured_at = -MEASURE_S
 
     def wake(self) -> None:
         """Have the loop look again: something was committed that may let it choose."""
@@ -92,6 +95,10 @@ class Choosing:
             log.info("chosen", worker=self._worker, assigned=done.assigned, waiting=dict(done.waiting))
 
     async def _measure(self) -> None:
+        """Set the gauge, now and then: counting at every wake-up would slow a long queue down."""
+        if time.monotonic() - self._measured_at < MEASURE_S:
+            return
+        self._measured_at = time.monotonic()
         async with self._sessions.begin() as session:
             WAITING.set(await repository.count_waiting(session))
 

@@ -71,7 +71,7 @@ class Lead(Base):
         ),
         CheckConstraint("state NOT IN ('pending', 'waiting') OR registered_at IS NOT NULL", name="registered_at"),
         Index("ix_leads_unowned", "registered_at", "lead_id", postgresql_where=UNOWNED),
-        Index("ix_leads_waiting_reason", "waiting_reason", "registered_at", "lead_id", postgresql_where=UNOWNED),
+        Index("ix_leads_state", "state", "waiting_reason", postgresql_where=UNOWNED),
     )
 
     lead_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -96,12 +96,12 @@ def _says_anything_but(reason: WaitingReason | None) -> ColumnElement[bool]:
     if reason is None:
         return true()
     others = [other for other in WAITING_REASONS if other != reason]
-    return or_(Lead.waiting_reason.is_(None), Lead.waiting_reason.in_(others))
+    return or_(Lead.state == "pending", and_(Lead.state == "waiting", Lead.waiting_reason.in_(others)))
 
 
 async def count_waiting(session: AsyncSession) -> int:
     """How many leads wait for an attorney: for the gauge, never for a choice."""
-    waiting = select(func.count()).select_from(Lead).where(UNOWNED, Lead.waiting_reason.is_not(None))
+    waiting = select(func.count()).select_from(Lead).where(UNOWNED, Lead.state == "waiting")
     return (await session.execute(waiting)).scalar_one()
 
 

@@ -65,12 +65,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_leads_unowned", "leads", ["registered_at", "lead_id"], postgresql_where=_UNOWNED)
-    op.create_index(
-        "ix_leads_waiting_reason",
-        "leads",
-        ["waiting_reason", "registered_at", "lead_id"],
-        postgresql_where=_UNOWNED,
-    )
+    op.create_index("ix_leads_state", "leads", ["state", "waiting_reason"], postgresql_where=_UNOWNED)
     op.create_table(
         "assignments",
         sa.Column("lead_id", sa.Uuid, nullable=False),
