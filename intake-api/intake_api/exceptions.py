@@ -27,11 +27,12 @@ class InvalidFieldsError(IntakeError):
 
 
 class BodyTooLargeError(IntakeError):
-    """More bytes arrived than the route takes."""
+    """More bytes arrived than the route takes; ``field`` is what must become smaller."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, field: str) -> None:
         super().__init__(f"the body is larger than {limit} bytes")
         self.limit = limit
+        self.field = field
 
 
 class BodyTooSlowError(IntakeError):

@@ -16,7 +16,7 @@ from service_chassis.settings import load
 from service_chassis.telemetry import configure_logging
 
 from intake_api import problems
-from intake_api.middleware import BodyLimits, Trace
+from intake_api.middleware import BodyLimit, BodyLimits, Trace
 from intake_api.resume_store import ResumeStore, make_store
 from intake_api.routes import attorneys, auth, health, leads
 from intake_api.routes.context import Outside
@@ -60,11 +60,12 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
     for module in (leads, attorneys, auth, health):
         app.include_router(module.router)
     problems.install(app)
-    submission_bytes = body_limit(settings.upload_limit)
+    submission = BodyLimit(body_limit(settings.upload_limit), "resume")
+    ordinary = BodyLimit(ORDINARY_BODY_BYTES, "body")
 
-    def limit_of(method: str, path: str) -> int:
+    def limit_of(method: str, path: str) -> BodyLimit:
         is_submission = method == "POST" and path.rstrip("/") == "/api/v1/leads"
-        return submission_bytes if is_submission else ORDINARY_BODY_BYTES
+        return submission if is_submission else ordinary
 
     app.add_middleware(BodyLimits, limit_of=limit_of, deadline=settings.upload_deadline)
     app.add_middleware(Trace)

@@ -7,6 +7,7 @@ would read everything before a route runs.
 import asyncio
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import Histogram
@@ -61,6 +62,13 @@ class Trace:
                 log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
 
 
+class BodyLimit(NamedTuple):
+    """How many bytes a body may have, and the field that has to shrink when it has more."""
+
+    size: int
+    field: str
+
+
 class BodyLimits:
     """Counts each body as it arrives: BodyTooLargeError past the route's limit, BodyTooSlowError past the deadline.
 
@@ -68,7 +76,7 @@ class BodyLimits:
     method and path may send.
     """
 
-    def __init__(self, app: ASGIApp, limit_of: Callable[[str, str], int], deadline: float) -> None:
+    def __init__(self, app: ASGIApp, limit_of: Callable[[str, str], BodyLimit], deadline: float) -> None:
         self._app = app
         self._limit_of = limit_of
         self._deadline = deadline
@@ -78,7 +86,7 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit_of(scope["method"], scope["path"])
+        limit, field = self._limit_of(scope["method"], scope["path"])
         declared = Headers(scope=scope).get("content-length", "")
         too_large = declared.isdigit() and int(declared) > limit
         ends_at = time.monotonic() + self._deadline
@@ -89,7 +97,7 @@ class BodyLimits:
             if complete:
                 return await receive()
             if too_large:
-                raise BodyTooLargeError(limit)
+                raise BodyTooLargeError(limit, field)
             try:
                 async with asyncio.timeout(max(0.0, ends_at - time.monotonic())):
                     message = await receive()
@@ -99,7 +107,7 @@ class BodyLimits:
                 received += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
                 if received > limit:
-                    raise BodyTooLargeError(limit)
+                    raise BodyTooLargeError(limit, field)
             return message
 
         await self._app(scope, limited_receive, send)

@@ -56,7 +56,10 @@ Render = Callable[[Any], JSONResponse]
 _RENDERERS: dict[type[Exception], Render] = {
     errors.InvalidFieldsError: lambda e: invalid_fields(e.errors),
     errors.BodyTooLargeError: lambda e: problem(
-        413, "body-too-large", f"the body is larger than the {e.limit} bytes that this route takes"
+        413,
+        "body-too-large",
+        f"the body is larger than the {e.limit} bytes that this route takes",
+        errors=[{"field": e.field, "detail": f"is too large: the whole body may have {e.limit} bytes"}],
     ),
     errors.BodyTooSlowError: lambda _: problem(408, "body-too-slow", "the body did not arrive in time; send it again"),
     errors.UnsupportedBodyError: lambda _: problem(

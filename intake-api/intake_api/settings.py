@@ -25,6 +25,9 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="INTAKE_")
 
+    database_pool_timeout: Seconds = Field(
+        15.0, description="Seconds to wait for a free connection: on a busy day requests queue rather than fail"
+    )
     amqp_url: SecretStr = amqp_url_field("INTAKE_")
 
     http_host: str = Field("127.0.0.1", description="Address the API listens on")

@@ -1,0 +1,67 @@
+"""Settings come from the environment, and production takes no weak ones."""
+
+import pytest
+from intake_api.settings import IntakeSettings, ResumeStorageSettings
+from pydantic import ValidationError
+
+GOOD = {
+    "INTAKE_DATABASE_URL": "postgresql://intake_app:f3k9d0s8a7@db/intake",
+    "AMQP_URL": "amqp://leads:f3k9d0s8a7@mq/",
+    "INTAKE_AUTH_SECRET": "q8Z1vX4mP0sK7dW2nB5tR9yL3hG6jC1f",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.delenv("LEADS_ENVIRONMENT", raising=False)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_production_is_the_default_and_takes_strong_secrets(environment: pytest.MonkeyPatch) -> None:
+    settings = IntakeSettings()
+    assert settings.is_production
+    assert settings.amqp_url.get_secret_value() == GOOD["AMQP_URL"]
+    assert GOOD["INTAKE_AUTH_SECRET"] not in repr(settings)
+    environment.setenv("INTAKE_AMQP_URL", "amqp://intake:f3k9d0s8a7@other/")
+    assert "other" in IntakeSettings().amqp_url.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("INTAKE_AUTH_SECRET", "", "is missing"),
+        ("INTAKE_AUTH_SECRET", "short", "shorter than 32 bytes"),
+        ("INTAKE_AUTH_SECRET", "please-change-me-please-change-me-now", "placeholder"),
+        ("AMQP_URL", "amqp://guest:guest@mq/", "refuses"),
+        ("INTAKE_DATABASE_URL", "postgresql://intake_app@db/intake", "refuses"),
+        ("INTAKE_IDEMPOTENCY_LEASE", "10", "INTAKE_REQUEST_DEADLINE"),
+        ("INTAKE_HTTP_PORT", "70000", "65535"),
+    ],
+)
+def test_weak_settings_are_refused_in_production(
+    environment: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(ValidationError, match=said):
+        IntakeSettings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"RESUMES_S3_ENDPOINT": "127.0.0.1:9000"}, "RESUMES_S3_ENDPOINT"),
+        ({"RESUMES_S3_SECRET_KEY": ""}, "RESUMES_S3_SECRET_KEY"),
+        ({"RESUMES_STORE": "filesystem"}, "RESUMES_PATH"),
+        ({"RESUMES_STORE": "tape"}, "filesystem"),
+    ],
+)
+def test_a_store_without_its_address_is_refused(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str
+) -> None:
+    good = {"RESUMES_S3_ENDPOINT": "http://s3:8333", "RESUMES_S3_ACCESS_KEY": "a", "RESUMES_S3_SECRET_KEY": "b"}
+    for name, value in {**good, **changes}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=said):
+        ResumeStorageSettings()
