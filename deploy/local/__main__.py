@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from deploy.local import background, control, migration, settings_table, supervisor
+from deploy.local import background, control, migration, supervisor
 from deploy.local.console import Console
 from deploy.local.errors import StackError
 from deploy.local.layout import Home
@@ -40,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _carry_out(options: argparse.Namespace) -> int:
     if options.command == "settings":
+        from deploy.local import settings_table  # noqa: PLC0415 - pydantic would slow every other command down
+
         print(settings_table.as_json() if options.json else settings_table.as_text())
         return 0
     home = Home.from_environment(os.environ, options.home)

@@ -36,6 +36,7 @@ class ApplicationProcess(Service):
     """One process of a kind, with an ops port of its own."""
 
     grace = 20.0
+    ready_within = 90.0  # a worker waits for its broker meanwhile
 
     def __init__(
         self, kind: ProcessKind, index: int, count: int, home: Home, plan: PortPlan, settings: Mapping[str, str]

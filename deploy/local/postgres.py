@@ -93,15 +93,31 @@ class PostgresServer(Service):
         roles = [f"{database}_{kind}" for database in DATABASES for kind in ("owner", "app")]
         passwords = {f"{role}_password".upper(): self._secrets.role(role) for role in roles}
         psql = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={_PROVISIONING}"]
-        connection = {
+        self._run(
+            psql, "making the databases", privileged=True, environment={**passwords, **self._superuser_connection()}
+        )
+        done.touch()
+
+    def revision(self, database: str) -> str:
+        """Give the migration that a database of the running server is at; empty when there has been none."""
+        query = ["psql", "--no-psqlrc", "-At", "-c", "SELECT version_num FROM alembic_version", "-d", database]
+        asked = subprocess.run(
+            [str(find_binaries() / query[0]), *query[1:]],
+            env={**os.environ, **self._superuser_connection()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return asked.stdout.strip()
+
+    def _superuser_connection(self) -> dict[str, str]:
+        return {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self._port),
             "PGUSER": SUPERUSER,
             "PGPASSWORD": self._secrets.postgres_superuser,
             "PGDATABASE": "postgres",
         }
-        self._run(psql, "making the databases", privileged=True, environment={**passwords, **connection})
-        done.touch()
 
     def _run(
         self,

@@ -7,15 +7,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import urllib3
-from minio import Minio
-from minio.error import MinioException
-
 from deploy.local.errors import StackError
 from deploy.local.layout import Home
 from deploy.local.ports import SeaweedPorts
 from deploy.local.service import Service
-from deploy.local.waiting import accepts_connections, answers_ok
+from deploy.local.waiting import answers_ok
 
 BUCKET = "resumes"
 
@@ -89,15 +85,4 @@ class SeaweedServer(Service):
 
     def is_ready(self) -> bool:
         """Ask the gateway for its health, then for the bucket, which it makes a moment later."""
-        return accepts_connections(self._ports.s3) and answers_ok(self._ports.s3, "/healthz") and self._has_bucket()
-
-    def _has_bucket(self) -> bool:
-        with urllib3.PoolManager(timeout=2.0, retries=False) as pool:
-            address = f"127.0.0.1:{self._ports.s3}"
-            client = Minio(
-                address, self._access_key, self._secret_key, secure=False, region="us-east-1", http_client=pool
-            )
-            try:
-                return client.bucket_exists(self._bucket)
-            except (MinioException, urllib3.exceptions.HTTPError):  # not up yet
-                return False
+        return answers_ok(self._ports.s3, "/healthz") and answers_ok(self._ports.filer, f"/buckets/{self._bucket}/")

@@ -75,7 +75,8 @@ def _rows_of(settings: type[BaseSettings], owner: str) -> Iterator[Row]:
 def _names(field: FieldInfo, default: str) -> list[str]:
     alias = field.validation_alias
     if isinstance(alias, AliasChoices):
-        return [choice for choice in alias.choices if isinstance(choice, str)] or [default]
+        named = [choice for choice in alias.choices if isinstance(choice, str)]
+        return [choice for choice in named if choice.isupper()] or [default]  # lower case is for code, not for people
     return [alias] if isinstance(alias, str) else [default]
 
 

@@ -1,6 +1,8 @@
 """Brings a whole stack up: what does not depend on each other starts at the same time.
 
-PostgreSQL -> migrations -> seeding -> API; RabbitMQ -> topology; SeaweedFS; mail; then the workers.
+PostgreSQL -> migrations -> seeding -> API and workers; RabbitMQ -> topology; SeaweedFS; mail. The workers do not wait
+for the broker to start: they find it when it is there. What the data has seen before (migrations, seeding, topology)
+is not run again.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from deploy.local import one_shot
 from deploy.local.application import API, ApplicationProcess
 from deploy.local.configuration import Configuration
 from deploy.local.console import Console
+from deploy.local.done_before import DoneBefore
 from deploy.local.errors import StackError
 from deploy.local.service import Service
 from deploy.local.waiting import StartCancelledError
@@ -35,6 +38,7 @@ class Startup:
         self._processes = processes
         self._console = console
         self._cancel = cancel
+        self._done = DoneBefore(configuration)
 
     def run(self) -> None:
         """Start everything and wait until it is ready; raise the first StackError, with everything told to give up."""
@@ -55,7 +59,8 @@ class Startup:
                 return pool.submit(run)
 
             answering = after([database, store], lambda: self._bring_up_processes(api, "the API"))
-            working = after([database, store, broker, mail], lambda: self._bring_up_processes(workers, "the workers"))
+            # Not after the broker: they wait for it by themselves, and their start takes as long as its own.
+            working = after([database, store], lambda: self._bring_up_processes(workers, "the workers"))
             parts = [database, broker, store, mail, answering, working]
             done, _ = wait(parts, return_when=FIRST_EXCEPTION)
             if any(part.exception() for part in done):
@@ -88,8 +93,11 @@ class Startup:
                 process.wait_ready(self._cancel)
 
     def _run(self, step: one_shot.OneShot) -> None:
+        if self._done.knows(step):
+            return
         with self._console.step(step.what):
             one_shot.run(step, self._configuration.home, self._configuration.settings, self._cancel)
+        self._done.remember(step)
 
 
 def check_ports(services: Sequence[Service]) -> None:
