@@ -57,6 +57,11 @@ RELAY_AWAY = "relay_away"
 """The reason of a delivery that waits for the relay: it has no next attempt, and has said so."""
 
 
+IS_WAITING = text("deliveries.state IN ('queued', 'deferred')")
+HAS_LEASE = text("deliveries.state IN ('sending', 'erased')")
+"""Written out, not as parameters: a generic plan finds a partial index only by its own words."""
+
+
 class Delivery(Base):
     """One mail to one recipient.
 

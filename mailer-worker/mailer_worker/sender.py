@@ -17,11 +17,12 @@ from mailer_worker.attempt import run_attempt
 from mailer_worker.circuit import Circuit
 from mailer_worker.mail import MailWriter
 from mailer_worker.mail_sender import MailSender, RelayAway
-from mailer_worker.models import Delivery, DeliveryState
+from mailer_worker.models import IS_WAITING, Delivery
 from mailer_worker.settings import MailerSettings
+from mailer_worker.use_cases.await_relay import await_relay
 from mailer_worker.use_cases.claim_deliveries import DUE, Attempt, claim_deliveries
 from mailer_worker.use_cases.erase_lead import finish_erasures
-from mailer_worker.use_cases.settle_attempt import defer_for_relay, recover_lost
+from mailer_worker.use_cases.settle_attempt import recover_lost
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +79,7 @@ class Sender:
             if self._circuit.is_open:
                 self._look_for_relay()
                 async with self._sessions.begin() as session:
-                    deferred = await defer_for_relay(session, DUE, AWAY_BATCH)
+                    deferred = await await_relay(session, AWAY_BATCH)
                 pause = 0.0 if deferred == AWAY_BATCH else min(tick, self._circuit.seconds_to_probe() or tick)
             else:
                 await self._begin_attempts()
@@ -146,9 +147,9 @@ class Sender:
         if time.monotonic() - self._measured_at < MEASURE_S:
             return
         self._measured_at = time.monotonic()
-        waiting = Delivery.state.in_((DeliveryState.QUEUED, DeliveryState.DEFERRED))
+        statement = select(func.count(), func.count().filter(DUE)).select_from(Delivery).where(IS_WAITING)
         async with self._sessions() as session:
-            counts = (await session.execute(select(func.count(), func.count().filter(DUE)).where(waiting))).one()
+            counts = (await session.execute(statement)).one()
         metrics.WAITING.set(counts[0])
         metrics.DUE.set(counts[1])
 

@@ -1,6 +1,6 @@
 """The moves of a delivery, each one stated once. They change a row; the use cases decide and speak."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared_schemas.events import AttorneyRef
 
@@ -64,8 +64,3 @@ def erase(delivery: Delivery) -> None:
     delivery.state = DeliveryState.ERASED
     delivery.first_name = delivery.last_name = delivery.address = None
     delivery.mail = delivery.mail_recipient = None
-
-
-def lease_end(now: datetime, seconds: float) -> datetime:
-    """Until when an attempt that begins now keeps its delivery."""
-    return now + timedelta(seconds=seconds)

@@ -163,7 +163,7 @@ class Bench:
             stop.set()
             await asyncio.gather(*tasks)
 
-    async def until(self, holds: Callable[[list[Delivery]], bool], seconds: float = 8) -> list[Delivery]:
+    async def until(self, holds: Callable[[list[Delivery]], bool], seconds: float = 15) -> list[Delivery]:
         """Wait until something holds of the lead's deliveries; fail with what was last seen."""
         deadline = time.monotonic() + seconds
         while True:

@@ -5,7 +5,7 @@ The commit comes before any connection is made: a process that dies after it lea
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from mailer_worker import mail, metrics, repository, transitions
 from mailer_worker.delivery_events import say
 from mailer_worker.mail_sender import OutgoingMail
-from mailer_worker.models import Delivery, DeliveryState
+from mailer_worker.models import IS_WAITING, Delivery, DeliveryState
 from mailer_worker.settings import MailerSettings
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ DUE = or_(
         or_(Delivery.next_attempt_at.is_(None), Delivery.next_attempt_at <= func.now()),
     ),
 )
-"""A delivery that would be sent now if the relay is there."""
+"""Of those that wait, the deliveries that would be sent now if the relay is there."""
 
 
 async def claim_deliveries(
@@ -48,7 +48,7 @@ async def claim_deliveries(
     """Begin up to ``limit`` attempts at due deliveries, oldest first. No two callers get the same one."""
     due = await session.scalars(
         select(Delivery)
-        .where(Delivery.state.in_((DeliveryState.QUEUED, DeliveryState.DEFERRED)), DUE)
+        .where(IS_WAITING, DUE)
         .order_by(Delivery.first_queued_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -105,7 +105,7 @@ def _begin(delivery: Delivery, settings: MailerSettings, now: datetime) -> Attem
     delivery.attempt += 1
     delivery.attempts_made += 1
     delivery.next_attempt_at = None
-    delivery.lease_until = transitions.lease_end(now, settings.smtp_lease)
+    delivery.lease_until = now + timedelta(seconds=settings.smtp_lease)
     outgoing = OutgoingMail(settings.from_address, delivery.mail_recipient, delivery.mail)
     return Attempt(delivery.id, delivery.attempt, outgoing, delivery.trace_id)
 

@@ -14,7 +14,7 @@ from sqlalchemy import CursorResult, delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from mailer_worker import repository, transitions
-from mailer_worker.models import Delivery, DeliveryState, ErasedLead, OutreachCancellation
+from mailer_worker.models import HAS_LEASE, Delivery, DeliveryState, ErasedLead, OutreachCancellation
 
 SERVICE = "mailer-worker"
 
@@ -48,7 +48,7 @@ async def erase_lead(session: AsyncSession, event: LeadErased) -> None:
 
 async def finish_erasures(session: AsyncSession) -> None:
     """Complete the erasures whose last attempt is over, or out of its lease."""
-    still_running = exists().where(Delivery.lead_id == ErasedLead.lead_id, Delivery.lease_until > func.now())
+    still_running = exists().where(HAS_LEASE, Delivery.lead_id == ErasedLead.lead_id, Delivery.lease_until > func.now())
     pending = select(ErasedLead).where(ErasedLead.completed_at.is_(None), ~still_running)
     for tombstone in await session.scalars(pending.with_for_update(skip_locked=True)):
         await _complete(session, tombstone)

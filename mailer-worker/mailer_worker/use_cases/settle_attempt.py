@@ -3,6 +3,8 @@
 Every write is guarded by ``state = 'sending' AND attempt = n``: an attempt that outlived its lease changes nothing.
 """
 
+from datetime import timedelta
+
 from service_chassis import outbox
 from shared_schemas.events import LeadReachedOut
 from sqlalchemy import and_, func, select, update
@@ -12,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from mailer_worker import metrics, repository, retry_policy, transitions
 from mailer_worker.delivery_events import say
 from mailer_worker.mail_sender import Ambiguous, DefinitelyNotSent, Outcome, RelayAway, Sent
-from mailer_worker.models import RELAY_AWAY, Delivery, DeliveryState
+from mailer_worker.models import HAS_LEASE, RELAY_AWAY, Delivery, DeliveryState
 from mailer_worker.settings import SenderGroup
 from mailer_worker.use_cases.claim_deliveries import Attempt
 from mailer_worker.use_cases.erase_lead import release_erased
@@ -114,7 +116,7 @@ async def _settle_unsent(session: AsyncSession, delivery: Delivery, outcome: Out
             transitions.fail(delivery, "expired", outcome.code)
         else:
             delay = retry_policy.delay_after(delivery.attempts_made, settings.retry_first, settings.retry_longest)
-            transitions.defer(delivery, outcome.reason, transitions.lease_end(now, delay))
+            transitions.defer(delivery, outcome.reason, now + timedelta(seconds=delay))
     elif isinstance(outcome, RelayAway):
         transitions.await_relay(delivery)
         if had_said_away:
@@ -142,7 +144,7 @@ async def _settle_ambiguous(session: AsyncSession, delivery: Delivery, reason: s
         return
     else:
         delay = retry_policy.delay_after(delivery.attempts_made, settings.retry_first, settings.retry_longest)
-        transitions.defer(delivery, "ambiguous", transitions.lease_end(now, delay))
+        transitions.defer(delivery, "ambiguous", now + timedelta(seconds=delay))
     await say(session, delivery)
 
 
@@ -156,32 +158,11 @@ async def recover_lost(session: AsyncSession, settings: SenderGroup) -> int:
     """Take back the attempts whose lease ran out: nobody knows how they ended. Returns how many."""
     lost = await session.scalars(
         select(Delivery)
-        .where(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < func.now())
+        .where(HAS_LEASE, Delivery.state == DeliveryState.SENDING, Delivery.lease_until < func.now())
         .with_for_update(skip_locked=True)
     )
     deliveries = lost.all()
     for delivery in deliveries:
         await _settle_ambiguous(session, delivery, LOST, settings)
         metrics.MAILS.labels("ambiguous").inc()
-    return len(deliveries)
-
-
-async def defer_for_relay(session: AsyncSession, due: ColumnElement[bool], limit: int) -> int:
-    """The relay is away: each due delivery says so, once. Returns how many did."""
-    waiting = await session.scalars(
-        select(Delivery)
-        .where(
-            Delivery.state.in_((DeliveryState.QUEUED, DeliveryState.DEFERRED)),
-            due,
-            Delivery.reason.is_distinct_from(RELAY_AWAY),
-        )
-        .order_by(Delivery.first_queued_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    deliveries = waiting.all()
-    for delivery in deliveries:
-        delivery.attempt += 1
-        transitions.await_relay(delivery)
-        await say(session, delivery)
     return len(deliveries)

@@ -21,7 +21,8 @@ ACCIDENTS = [
 async def test_a_connection_that_dies_inside_data_is_ambiguous_and_sent_again(
     bench: Bench, relay: ScriptedRelay, step: Step
 ) -> None:
-    bench.change(smtp_deadline=0.5)
+    if step.accident == "hang":
+        bench.change(smtp_deadline=1.0)
     relay.script[bench.address].append(step)
     await bench.hear(bench.assigned())
     (outcome,) = await bench.send_due()
@@ -96,6 +97,17 @@ async def test_a_fixed_mail_keeps_its_attorney_whoever_owns_the_lead_now(bench: 
     said = (await bench.said())[-1]
     assert said.attorney_id == first.attorney.id
     assert len(set(relay.mails_to(bench.address))) == 1
+
+
+async def test_a_mail_once_ambiguous_stays_the_same_through_later_refusals(bench: Bench, relay: ScriptedRelay) -> None:
+    relay.script[bench.address].extend([Step("dot", accident="drop"), Step("rcpt", "450 later")])
+    await bench.hear(bench.assigned())
+    for _ in range(3):
+        await bench.send_due()
+        await bench.hear(bench.assigned(epoch=1, decision=2, attorney=EMIL))
+        await bench.make_due()
+    first, second = relay.mails_to(bench.address)
+    assert first == second
 
 
 async def test_an_unambiguous_mail_is_written_anew_for_a_new_attorney(bench: Bench, relay: ScriptedRelay) -> None:
