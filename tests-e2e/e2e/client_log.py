@@ -1,0 +1,65 @@
+"""What the clients did and were told: the first source of truth of the checker."""
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Attempt:
+    """One request. ``status`` stays None when no answer came: the outcome is unknown."""
+
+    key: str
+    address: str
+    sent_at: float
+    status: int | None = None
+    lead_id: str | None = None
+    answered_at: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.answered_at is None else self.answered_at - self.sent_at
+
+
+@dataclass
+class ClientLog:
+    """Every attempt of a scenario."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    in_flight: int = 0
+
+    def begin(self, key: str, address: str) -> Attempt:
+        attempt = Attempt(key, address, time.monotonic())
+        self.attempts.append(attempt)
+        self.in_flight += 1
+        return attempt
+
+    def end(self, attempt: Attempt, status: int | None, lead_id: str | None = None) -> None:
+        self.in_flight -= 1
+        attempt.status, attempt.lead_id = status, lead_id
+        attempt.answered_at = None if status is None else time.monotonic()
+
+    def accepted(self) -> dict[str, str]:
+        """Key -> lead id, of every key that was answered 201."""
+        return {one.key: one.lead_id or "" for one in self.attempts if one.status == 201}
+
+    def keys_of_addresses(self) -> dict[str, set[str]]:
+        """Address (lower-cased) -> keys ever sent with it."""
+        keys: dict[str, set[str]] = defaultdict(set)
+        for one in self.attempts:
+            keys[one.address.lower()].add(one.key)
+        return dict(keys)
+
+    def address_of(self, key: str) -> str:
+        return next(one.address for one in self.attempts if one.key == key)
+
+    def statuses(self) -> dict[str, int]:
+        """How many attempts ended how."""
+        counts: dict[str, int] = defaultdict(int)
+        for one in self.attempts:
+            counts["unknown" if one.status is None else str(one.status)] += 1
+        return dict(sorted(counts.items()))
+
+    def latencies(self) -> list[float]:
+        """Seconds to each answer, sorted."""
+        return sorted(one.seconds for one in self.attempts if one.seconds is not None)
