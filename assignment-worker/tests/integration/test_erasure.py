@@ -1,12 +1,13 @@
 """After an erasure nothing of the lead is left here but its tombstone (invariant 9)."""
 
 import pytest
-from assignment_worker import repository
 from shared_schemas.events import LeadDataErased
+
+from .bench import Bench
 
 
 @pytest.mark.parametrize("with_attorney", [True, False])
-async def test_rows_and_unsent_events_go_and_the_tombstone_stays(bench, with_attorney) -> None:
+async def test_rows_and_unsent_events_go_and_the_tombstone_stays(bench: Bench, with_attorney: bool) -> None:
     attorney = await bench.attorney(available=with_attorney)
     event = bench.registered(practice_area="employment", language="en")
     await bench.hear(event)
@@ -23,11 +24,11 @@ async def test_rows_and_unsent_events_go_and_the_tombstone_stays(bench, with_att
         {"leads": 1, "assignments": int(with_attorney), "outbox": 1},
     )
     assert await bench.open_leads() == {attorney: 0}
-    kept = await repository.describe_lead(bench.sessions, event.lead_id)
+    kept = await bench.described(event.lead_id)
     assert {key: value for key, value in kept.items() if value} == {"lead_id": str(event.lead_id), "state": "erased"}
 
 
-async def test_a_repeat_says_it_again(bench) -> None:
+async def test_a_repeat_says_it_again(bench: Bench) -> None:
     event = bench.registered()
     await bench.hear(event, bench.erased(event.lead_id, 1))
     await bench.said()
@@ -35,7 +36,7 @@ async def test_a_repeat_says_it_again(bench) -> None:
     assert [type(said) for said in await bench.said()] == [LeadDataErased]
 
 
-async def test_no_later_event_revives_the_lead(bench) -> None:
+async def test_no_later_event_revives_the_lead(bench: Bench) -> None:
     attorney = await bench.attorney()
     event = bench.registered()
     await bench.hear(bench.erased(event.lead_id, 3))
@@ -48,7 +49,7 @@ async def test_no_later_event_revives_the_lead(bench) -> None:
     assert await bench.open_leads() == {attorney: 0}
 
 
-async def test_a_freed_place_goes_to_a_waiting_lead(bench) -> None:
+async def test_a_freed_place_goes_to_a_waiting_lead(bench: Bench) -> None:
     attorney = await bench.attorney(capacity=1)
     owned, waiting = bench.registered(), bench.registered()
     await bench.hear(owned, waiting)

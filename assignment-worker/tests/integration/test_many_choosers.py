@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -14,13 +14,15 @@ from assignment_worker.models import Attorney
 from service_chassis.database import plain_url
 from sqlalchemy import update
 
+from .bench import Bench
+
 LEADS = 1_000
 NEVER = 3_600.0
 DEADLINE_S = 60.0
 
 
 @contextlib.asynccontextmanager
-async def choosers(bench, count: int, *, batch: int = 200, tick: float = NEVER) -> AsyncIterator[list[Choosing]]:
+async def choosers(bench: Bench, count: int, *, batch: int = 200, tick: float = NEVER) -> AsyncIterator[list[Choosing]]:
     """That many choosing loops, each with connections of its own; all are at rest when this begins."""
     stop = asyncio.Event()
     loops = [
@@ -36,18 +38,18 @@ async def choosers(bench, count: int, *, batch: int = 200, tick: float = NEVER) 
         await asyncio.gather(*tasks)
 
 
-async def listening(bench, count: int) -> bool:
+async def listening(bench: Bench, count: int) -> bool:
     connection = await asyncpg.connect(plain_url(bench.app_url))
     try:
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%listening' AND query LIKE 'LISTEN%'"
         )
-        return await connection.fetchval(query) == count
+        return bool(await connection.fetchval(query) == count)
     finally:
         await connection.close()
 
 
-async def eventually(holds: Callable, seconds: float = DEADLINE_S) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_S) -> None:
     """Poll until it holds; fail at the deadline with what was last seen."""
     seen = None
     with contextlib.suppress(TimeoutError):
@@ -58,7 +60,7 @@ async def eventually(holds: Callable, seconds: float = DEADLINE_S) -> None:
     pytest.fail(f"not within {seconds} s; last seen: {seen!r}")
 
 
-async def register_in_parallel(bench, count: int) -> None:
+async def register_in_parallel(bench: Bench, count: int) -> None:
     events = iter([bench.registered() for _ in range(count)])
 
     async def one_handler() -> None:
@@ -69,7 +71,7 @@ async def register_in_parallel(bench, count: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-async def test_a_thousand_leads_are_spread_evenly_and_every_worker_chooses(bench, workers) -> None:
+async def test_a_thousand_leads_are_spread_evenly_and_every_worker_chooses(bench: Bench, workers: int) -> None:
     for _ in range(10):
         await bench.attorney()
     async with choosers(bench, workers):
@@ -82,11 +84,11 @@ async def test_a_thousand_leads_are_spread_evenly_and_every_worker_chooses(bench
     assert by_worker.total() == LEADS
 
 
-async def settled(bench, assigned: int) -> bool:
+async def settled(bench: Bench, assigned: int) -> bool:
     return len(await bench.assignments()) == assigned
 
 
-async def test_capacities_are_filled_exactly_by_four_workers(bench) -> None:
+async def test_capacities_are_filled_exactly_by_four_workers(bench: Bench) -> None:
     for _ in range(10):
         await bench.attorney(capacity=20)
     async with choosers(bench, 4, batch=50):
@@ -95,12 +97,12 @@ async def test_capacities_are_filled_exactly_by_four_workers(bench) -> None:
     assert set((await bench.open_leads()).values()) == {20}
 
 
-async def waiting(bench, count: int) -> bool:
+async def waiting(bench: Bench, count: int) -> bool:
     async with bench.sessions() as session:
         return await repository.count_waiting(session) == count
 
 
-async def test_a_commit_elsewhere_wakes_a_loop_by_notify(bench) -> None:
+async def test_a_commit_elsewhere_wakes_a_loop_by_notify(bench: Bench) -> None:
     await bench.attorney()
     async with choosers(bench, 1):
         for number in (1, 2, 3):  # the start itself wakes a loop twice: the third lead is found by NOTIFY alone
@@ -109,7 +111,7 @@ async def test_a_commit_elsewhere_wakes_a_loop_by_notify(bench) -> None:
     assert len(await bench.assignments()) == 3
 
 
-async def test_the_tick_finds_what_no_event_announces(bench) -> None:
+async def test_the_tick_finds_what_no_event_announces(bench: Bench) -> None:
     attorney = await bench.attorney(capacity=0)
     async with choosers(bench, 1, tick=0.2):
         await bench.hear(bench.registered())
@@ -120,7 +122,7 @@ async def test_the_tick_finds_what_no_event_announces(bench) -> None:
     assert await bench.open_leads() == {attorney: 1}
 
 
-async def test_a_lost_database_ends_no_loop(bench) -> None:
+async def test_a_lost_database_ends_no_loop(bench: Bench) -> None:
     attorney = await bench.attorney()
     async with choosers(bench, 2):
         connection = await asyncpg.connect(plain_url(bench.app_url))

@@ -6,8 +6,10 @@ from uuid import uuid4
 import pytest
 from shared_schemas.events import LeadAssigned, LeadDataErased, LeadWaiting
 
+from .bench import Bench
 
-async def test_a_registered_lead_is_assigned_and_its_contact_data_dropped(bench) -> None:
+
+async def test_a_registered_lead_is_assigned_and_its_contact_data_dropped(bench: Bench) -> None:
     attorney = await bench.attorney()
     event = bench.registered()
     await bench.hear(event)
@@ -21,7 +23,7 @@ async def test_a_registered_lead_is_assigned_and_its_contact_data_dropped(bench)
     assert await bench.open_leads() == {attorney: 1}
 
 
-async def test_an_equal_place_is_said_again_with_the_same_numbers_and_counted_once(bench) -> None:
+async def test_an_equal_place_is_said_again_with_the_same_numbers_and_counted_once(bench: Bench) -> None:
     attorney = await bench.attorney()
     event = bench.registered()
     await bench.hear(event)
@@ -35,7 +37,7 @@ async def test_an_equal_place_is_said_again_with_the_same_numbers_and_counted_on
     assert await bench.open_leads() == {attorney: 1}
 
 
-async def test_a_repeat_of_a_waiting_lead_says_the_wait_again(bench) -> None:
+async def test_a_repeat_of_a_waiting_lead_says_the_wait_again(bench: Bench) -> None:
     event = bench.registered()
     await bench.hear(event)
     await bench.settle()
@@ -46,7 +48,7 @@ async def test_a_repeat_of_a_waiting_lead_says_the_wait_again(bench) -> None:
     assert await bench.said() == [first]
 
 
-async def test_a_repeat_of_a_pending_lead_says_nothing(bench) -> None:
+async def test_a_repeat_of_a_pending_lead_says_nothing(bench: Bench) -> None:
     await bench.attorney()
     event = bench.registered()
     await bench.hear(event, event)
@@ -55,7 +57,7 @@ async def test_a_repeat_of_a_pending_lead_says_nothing(bench) -> None:
     assert await bench.decisions() == [("LeadAssigned", 0, 1)]
 
 
-async def test_an_older_epoch_has_no_effect_and_says_nothing(bench) -> None:
+async def test_an_older_epoch_has_no_effect_and_says_nothing(bench: Bench) -> None:
     chosen = await bench.attorney()
     await bench.attorney()
     lead_id = uuid4()
@@ -67,7 +69,7 @@ async def test_an_older_epoch_has_no_effect_and_says_nothing(bench) -> None:
     assert await bench.state(lead_id) == ("assigned", 2, chosen)
 
 
-async def test_a_decision_seen_that_we_do_not_hold_is_taken_over(bench) -> None:
+async def test_a_decision_seen_that_we_do_not_hold_is_taken_over(bench: Bench) -> None:
     """Our rows were lost or are old: intake-api states an owner by a decision we do not know."""
     former = await bench.attorney()
     owner = await bench.attorney()
@@ -82,14 +84,14 @@ async def test_a_decision_seen_that_we_do_not_hold_is_taken_over(bench) -> None:
     assert await bench.open_leads() == {former: 0, owner: 1}
 
 
-async def test_decisions_go_on_from_what_intake_api_has_seen(bench) -> None:
+async def test_decisions_go_on_from_what_intake_api_has_seen(bench: Bench) -> None:
     await bench.attorney()
     await bench.hear(bench.registered(decision_seen=6))
     await bench.settle()
     assert await bench.decisions() == [("LeadAssigned", 0, 7)]
 
 
-async def test_decisions_never_start_again(bench) -> None:
+async def test_decisions_never_start_again(bench: Bench) -> None:
     one, two = await bench.attorney(), await bench.attorney()
     event = bench.registered()
     lead_id = event.lead_id
@@ -101,7 +103,7 @@ async def test_decisions_never_start_again(bench) -> None:
     assert await bench.decisions() == [("LeadAssigned", epoch, n) for n, epoch in enumerate((0, 1, 3, 4), start=1)]
 
 
-async def test_a_close_of_an_unknown_lead_stands_until_a_newer_reopening(bench) -> None:
+async def test_a_close_of_an_unknown_lead_stands_until_a_newer_reopening(bench: Bench) -> None:
     attorney = await bench.attorney()
     lead_id = uuid4()
     await bench.hear(bench.closed(lead_id, 2, decision_seen=3), bench.registered(lead_id))
@@ -113,7 +115,7 @@ async def test_a_close_of_an_unknown_lead_stands_until_a_newer_reopening(bench) 
     assert await bench.decisions() == [("LeadAssigned", 3, 4)]
 
 
-async def test_a_repeated_close_counts_once(bench) -> None:
+async def test_a_repeated_close_counts_once(bench: Bench) -> None:
     attorney = await bench.attorney()
     event = bench.registered()
     await bench.hear(event)
@@ -123,7 +125,7 @@ async def test_a_repeated_close_counts_once(bench) -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-async def test_any_order_of_a_leads_events_ends_in_the_same_state(bench, order) -> None:
+async def test_any_order_of_a_leads_events_ends_in_the_same_state(bench: Bench, order: tuple[int, ...]) -> None:
     one, two = await bench.attorney(), await bench.attorney()
     lead_id = uuid4()
     history = [
@@ -143,7 +145,7 @@ async def test_any_order_of_a_leads_events_ends_in_the_same_state(bench, order) 
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-async def test_erasure_is_final_in_any_order(bench, order) -> None:
+async def test_erasure_is_final_in_any_order(bench: Bench, order: tuple[int, ...]) -> None:
     attorney = await bench.attorney()
     lead_id = uuid4()
     history = [bench.registered(lead_id), bench.reassigned(lead_id, 1), bench.erased(lead_id, 2)]

@@ -1,8 +1,11 @@
 """A person's choice is applied at once, whoever it is; asking for another choice excludes the present owner."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
+
+from .bench import Bench
 
 
 @pytest.mark.parametrize(
@@ -13,7 +16,9 @@ import pytest
         ({}, None),
     ],
 )
-async def test_it_holds_even_for_an_unavailable_or_full_attorney(bench, fields, note) -> None:
+async def test_it_holds_even_for_an_unavailable_or_full_attorney(
+    bench: Bench, fields: dict[str, Any], note: str | None
+) -> None:
     chosen = await bench.attorney(**fields)
     lead_id = uuid4()
     await bench.hear(bench.reassigned(lead_id, 1, attorney=bench.person(chosen)))
@@ -22,7 +27,7 @@ async def test_it_holds_even_for_an_unavailable_or_full_attorney(bench, fields, 
     assert await bench.open_leads() == {chosen: 1}
 
 
-async def test_an_unknown_attorney_is_stored_and_not_chosen_until_told_of(bench) -> None:
+async def test_an_unknown_attorney_is_stored_and_not_chosen_until_told_of(bench: Bench) -> None:
     unknown = uuid4()
     await bench.hear(bench.reassigned(uuid4(), 1, attorney=bench.person(unknown)))
     (said,) = await bench.said()
@@ -37,7 +42,7 @@ async def test_an_unknown_attorney_is_stored_and_not_chosen_until_told_of(bench)
     assert await bench.open_leads() == {unknown: 2}
 
 
-async def test_naming_another_owner_moves_the_lead_and_its_count(bench) -> None:
+async def test_naming_another_owner_moves_the_lead_and_its_count(bench: Bench) -> None:
     one, two = await bench.attorney(), await bench.attorney()
     lead_id = uuid4()
     await bench.hear(bench.reassigned(lead_id, 1, attorney=bench.person(one)))
@@ -45,7 +50,7 @@ async def test_naming_another_owner_moves_the_lead_and_its_count(bench) -> None:
     assert await bench.open_leads() == {one: 0, two: 1}
 
 
-async def test_a_new_choice_never_goes_to_the_present_owner(bench) -> None:
+async def test_a_new_choice_never_goes_to_the_present_owner(bench: Bench) -> None:
     idle, busy = await bench.attorney(), await bench.attorney()
     lead_id = uuid4()
     await bench.hear(bench.reassigned(uuid4(), 1, attorney=bench.person(busy)))
@@ -55,7 +60,7 @@ async def test_a_new_choice_never_goes_to_the_present_owner(bench) -> None:
     assert await bench.state(lead_id) == ("assigned", 2, busy)
 
 
-async def test_two_requests_for_a_new_choice_still_exclude_the_owner_that_was(bench) -> None:
+async def test_two_requests_for_a_new_choice_still_exclude_the_owner_that_was(bench: Bench) -> None:
     only = await bench.attorney()
     lead_id = uuid4()
     await bench.hear(bench.reassigned(lead_id, 1, attorney=bench.person(only)), bench.reassigned(lead_id, 2))
@@ -67,7 +72,7 @@ async def test_two_requests_for_a_new_choice_still_exclude_the_owner_that_was(be
     assert await bench.open_leads() == {only: 0}
 
 
-async def test_a_returning_prospect_keeps_a_busier_attorney(bench) -> None:
+async def test_a_returning_prospect_keeps_a_busier_attorney(bench: Bench) -> None:
     kept, _idle = await bench.attorney(), await bench.attorney()
     await bench.hear(bench.reassigned(uuid4(), 1, attorney=bench.person(kept)))
     event = bench.registered(keep_attorney_id=kept)
@@ -76,7 +81,7 @@ async def test_a_returning_prospect_keeps_a_busier_attorney(bench) -> None:
     assert await bench.state(event.lead_id) == ("assigned", 0, kept)
 
 
-async def test_a_stated_owner_made_unavailable_since_keeps_the_lead(bench) -> None:
+async def test_a_stated_owner_made_unavailable_since_keeps_the_lead(bench: Bench) -> None:
     attorney = await bench.attorney()
     event = bench.registered()
     await bench.hear(event)

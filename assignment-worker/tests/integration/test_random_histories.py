@@ -1,16 +1,20 @@
 """Random lives of leads, heard shuffled and doubled between choices: counters stay exact, capacity holds."""
 
 import random
+from typing import Any
+from uuid import UUID
 
 import pytest
 from assignment_worker.models import Attorney
-from shared_schemas.events import LeadAssigned, LeadWaiting
+from shared_schemas.events import LeadAssigned, LeadClosed, LeadWaiting
 from sqlalchemy import select
 
+from .bench import Bench
 
-def history_of_one_lead(bench, chance, attorneys) -> list:
-    events = [bench.registered()]
-    lead_id = events[0].lead_id
+
+def history_of_one_lead(bench: Bench, chance: random.Random, attorneys: list[UUID]) -> list[Any]:
+    events: list[Any] = [bench.registered()]
+    lead_id: UUID = events[0].lead_id
     is_open = True
     for epoch in range(1, chance.randint(1, 5)):
         named = bench.person(chance.choice(attorneys)) if chance.random() < 0.3 else None
@@ -20,21 +24,21 @@ def history_of_one_lead(bench, chance, attorneys) -> list:
             events.append(bench.reassigned(lead_id, epoch, attorney=named))
         else:
             events.append(bench.reopened(lead_id, epoch, attorney=named))
-        is_open = not isinstance(events[-1], type(bench.closed(lead_id, epoch)))
+        is_open = not isinstance(events[-1], LeadClosed)
     if chance.random() < 0.15:
         events.append(bench.erased(lead_id, len(events)))
     return events
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_counters_are_exact_and_the_last_epoch_wins(bench, seed) -> None:
+async def test_counters_are_exact_and_the_last_epoch_wins(bench: Bench, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a test's dice
     attorneys = [await bench.attorney(capacity=chance.choice([None, 2, 3])) for _ in range(4)]
     histories = [history_of_one_lead(bench, chance, attorneys) for _ in range(15)]
     deliveries = [event for history in histories for event in history]
     deliveries += chance.choices(deliveries, k=len(deliveries) // 2)
     chance.shuffle(deliveries)
-    said = []
+    said: list[Any] = []
     for event in deliveries:
         await bench.hear(event)
         if chance.random() < 0.3:
@@ -66,12 +70,12 @@ async def test_counters_are_exact_and_the_last_epoch_wins(bench, seed) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_policy_alone_never_exceeds_a_capacity(bench, seed) -> None:
+async def test_the_policy_alone_never_exceeds_a_capacity(bench: Bench, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a test's dice
     for _ in range(3):
         await bench.attorney(capacity=chance.randint(1, 3))
-    opened = []
-    epochs: dict = {}
+    opened: list[UUID] = []
+    epochs: dict[UUID, int] = {}
     for _ in range(60):
         if opened and chance.random() < 0.4:
             lead_id = opened.pop(chance.randrange(len(opened)))

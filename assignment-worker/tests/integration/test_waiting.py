@@ -6,8 +6,10 @@ from uuid import uuid4
 from assignment_worker import repository
 from shared_schemas.events import Absence, LeadAssigned, LeadWaiting
 
+from .bench import Bench
 
-async def test_an_empty_roster_is_a_wait_with_its_explanation(bench) -> None:
+
+async def test_an_empty_roster_is_a_wait_with_its_explanation(bench: Bench) -> None:
     event = bench.registered()
     await bench.hear(event)
     await bench.settle()
@@ -16,7 +18,7 @@ async def test_an_empty_roster_is_a_wait_with_its_explanation(bench) -> None:
     assert (said.decision, said.reason, said.explanation.eligible) == (1, "nobody_available", 0)
 
 
-async def test_a_reason_is_said_once_and_a_change_of_it_again(bench) -> None:
+async def test_a_reason_is_said_once_and_a_change_of_it_again(bench: Bench) -> None:
     attorney = await bench.attorney(available=False)
     await bench.hear(bench.registered())
     await bench.settle()
@@ -29,7 +31,7 @@ async def test_a_reason_is_said_once_and_a_change_of_it_again(bench) -> None:
     assert [(event.reason, event.decision) for event in await bench.said()] == [("all_at_capacity", 2)]
 
 
-async def test_a_new_epoch_says_the_wait_anew(bench) -> None:
+async def test_a_new_epoch_says_the_wait_anew(bench: Bench) -> None:
     event = bench.registered()
     await bench.hear(event)
     await bench.settle()
@@ -38,7 +40,7 @@ async def test_a_new_epoch_says_the_wait_anew(bench) -> None:
     assert await bench.decisions() == [("LeadWaiting", 0, 1), ("LeadWaiting", 1, 2)]
 
 
-async def test_asking_for_another_attorney_than_the_only_one_waits_as_conflicted(bench) -> None:
+async def test_asking_for_another_attorney_than_the_only_one_waits_as_conflicted(bench: Bench) -> None:
     only = await bench.attorney()
     event = bench.registered()
     await bench.hear(event)
@@ -50,7 +52,7 @@ async def test_asking_for_another_attorney_than_the_only_one_waits_as_conflicted
     assert await bench.open_leads() == {only: 0}
 
 
-async def test_a_conflicted_lead_does_not_hold_up_younger_ones(bench) -> None:
+async def test_a_conflicted_lead_does_not_hold_up_younger_ones(bench: Bench) -> None:
     only = await bench.attorney()
     blocked, younger = bench.reassigned(uuid4(), 1, attorney=bench.person(only)), bench.registered()
     await bench.hear(blocked, bench.reassigned(blocked.lead_id, 2, registered_at=blocked.registered_at), younger)
@@ -63,7 +65,7 @@ async def test_a_conflicted_lead_does_not_hold_up_younger_ones(bench) -> None:
     assert await bench.state(blocked.lead_id) == ("assigned", 2, second)
 
 
-async def test_an_attorney_coming_back_drains_oldest_first(bench) -> None:
+async def test_an_attorney_coming_back_drains_oldest_first(bench: Bench) -> None:
     attorney = await bench.attorney(available=False)
     events = [bench.registered() for _ in range(30)]
     await bench.hear(*reversed(events))
@@ -78,7 +80,7 @@ async def test_an_attorney_coming_back_drains_oldest_first(bench) -> None:
     assert waiting == [(event.lead_id, "all_at_capacity") for event in events[20:]]
 
 
-async def test_an_older_waiting_lead_goes_before_a_new_one(bench) -> None:
+async def test_an_older_waiting_lead_goes_before_a_new_one(bench: Bench) -> None:
     attorney = await bench.attorney(capacity=1)
     first, old, new = bench.registered(), bench.registered(), bench.registered()
     await bench.hear(first, old)
@@ -89,7 +91,7 @@ async def test_an_older_waiting_lead_goes_before_a_new_one(bench) -> None:
     assert (await bench.state(new.lead_id))[0] == "waiting"
 
 
-async def test_a_wait_begins_when_first_said(bench) -> None:
+async def test_a_wait_begins_when_first_said(bench: Bench) -> None:
     attorney = await bench.attorney(available=False)
     event = bench.registered()
     await bench.hear(event)
@@ -102,7 +104,7 @@ async def test_a_wait_begins_when_first_said(bench) -> None:
     assert (lead.waiting_reason, lead.waiting_since) == ("all_at_capacity", since)
 
 
-async def test_an_absence_is_judged_by_the_databases_clock(bench) -> None:
+async def test_an_absence_is_judged_by_the_databases_clock(bench: Bench) -> None:
     async with bench.sessions() as session:
         now = await repository.database_time(session)
     ended = Absence(id=uuid4(), starts_at=now - timedelta(days=2), ends_at=now)
@@ -114,7 +116,7 @@ async def test_an_absence_is_judged_by_the_databases_clock(bench) -> None:
     assert {owner: count for owner, count in (await bench.open_leads()).items() if count} == {back: 3}
 
 
-async def test_waiting_leads_are_not_read_again_while_their_reason_holds(bench) -> None:
+async def test_waiting_leads_are_not_read_again_while_their_reason_holds(bench: Bench) -> None:
     await bench.attorney(capacity=0)
     await bench.hear(*(bench.registered() for _ in range(25)))
     await bench.settle()
@@ -123,7 +125,7 @@ async def test_waiting_leads_are_not_read_again_while_their_reason_holds(bench) 
     assert (await bench.choose()).read == 1
 
 
-async def test_the_gauge_counts_waiting_leads(bench) -> None:
+async def test_the_gauge_counts_waiting_leads(bench: Bench) -> None:
     await bench.hear(bench.registered(), bench.registered())
     await bench.settle()
     async with bench.sessions() as session:

@@ -112,7 +112,9 @@ async def answer(url: str, seconds: float = 20) -> httpx.Response:
     pytest.fail(f"{url} not 200 within {seconds} s; last: {last}")
 
 
-async def test_a_lead_said_five_times_is_assigned_once_in_its_trace(firm, ops) -> None:
+async def test_a_lead_said_five_times_is_assigned_once_in_its_trace(
+    firm: Firm, ops: tuple[asyncio.subprocess.Process, str]
+) -> None:
     process, address = ops
     event = registered()
     await firm.say(GRACE)

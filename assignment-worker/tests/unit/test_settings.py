@@ -57,7 +57,7 @@ def test_production_refuses_a_default_broker_password(
     with pytest.raises(SystemExit):
         load(AssignmentSettings)
     shown = capsys.readouterr().err
-    assert "amqp_url" in shown
+    assert "ASSIGNMENT_AMQP_URL" in shown
     assert "guest" not in shown
 
 
