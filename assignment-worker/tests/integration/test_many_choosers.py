@@ -12,6 +12,7 @@ from assignment_worker import repository
 from assignment_worker.choosing import Choosing
 from assignment_worker.models import Attorney
 from service_chassis.database import plain_url
+from shared_schemas.events import Event
 from sqlalchemy import update
 
 from .bench import Bench
@@ -109,6 +110,26 @@ async def test_a_commit_elsewhere_wakes_a_loop_by_notify(bench: Bench) -> None:
             await bench.hear(bench.registered())
             await eventually(functools.partial(settled, bench, number), seconds=5)
     assert len(await bench.assignments()) == 3
+
+
+@pytest.mark.parametrize("freed_by", ["close", "erasure", "capacity"])
+async def test_a_freed_place_wakes_a_loop_by_notify(bench: Bench, freed_by: str) -> None:
+    attorney = await bench.attorney(capacity=1)
+    owned = bench.registered()
+    await bench.hear(owned)
+    await bench.settle()
+    freeing: dict[str, Event] = {
+        "close": bench.closed(owned.lead_id, 1),
+        "erasure": bench.erased(owned.lead_id, 1),
+        "capacity": bench.attorney_changed(attorney, capacity=2),
+    }
+    async with choosers(bench, 1):
+        for number in (1, 2, 3):  # as above: the third wait is said, and the loop at rest, long after its start
+            await bench.hear(bench.registered())
+            await eventually(functools.partial(waiting, bench, number), seconds=10)
+        await bench.hear(freeing[freed_by])
+        await eventually(functools.partial(waiting, bench, 2), seconds=10)
+    assert await bench.open_leads() == {attorney: 2 if freed_by == "capacity" else 1}
 
 
 async def test_the_tick_finds_what_no_event_announces(bench: Bench) -> None:

@@ -91,6 +91,16 @@ async def test_an_older_waiting_lead_goes_before_a_new_one(bench: Bench) -> None
     assert (await bench.state(new.lead_id))[0] == "waiting"
 
 
+async def test_those_who_go_on_waiting_for_the_same_reason_are_not_said_again(bench: Bench) -> None:
+    attorney = await bench.attorney(capacity=0)
+    await bench.hear(*(bench.registered() for _ in range(5)))
+    await bench.settle()
+    await bench.said()
+    await bench.attorney(attorney, capacity=1)
+    await bench.settle()
+    assert [type(event) for event in await bench.said()] == [LeadAssigned]
+
+
 async def test_a_wait_begins_when_first_said(bench: Bench) -> None:
     attorney = await bench.attorney(available=False)
     event = bench.registered()
