@@ -79,16 +79,20 @@ class PublishingLink:
             await self.drop()
             self._connection = await connect(next(self._urls))
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                self._channel = await self._connection.channel(**PUBLISHER_CHANNEL)
-            await self.refresh()
+                channel = await self._connection.channel(**PUBLISHER_CHANNEL)
+            await self._opened(channel)
+            self._channel = channel
         assert self._channel is not None  # noqa: S101 - set two lines above, or is_open
         return self._channel
 
     async def refresh(self) -> None:
         """Run ``on_open`` again on the open channel."""
         if self._channel is not None:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
-                await self._on_open(self._channel)
+            await self._opened(self._channel)
+
+    async def _opened(self, channel: AbstractChannel) -> None:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
+            await self._on_open(channel)
 
     async def drop(self) -> None:
         """Throw the connection away. Never raises: what is thrown away may be broken in any way."""
