@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 IDLE_TRANSACTION_S = 15.0
 RECONNECT_S = 0.5
 MEASURE_S = 5.0
+SHORT_TEXT_BYTES = 255
+"""AMQP 0-9-1's longest short string."""
 
 CLAIM = """
 SELECT id, event_id, type, exchange, routing_key, correlation_id, headers, body, created_at
@@ -67,11 +69,16 @@ class OutboxRow(TypedDict):
 
 
 def to_message(row: OutboxRow, app_id: str) -> aio_pika.Message:
-    """The AMQP message of a row. Raises ValueError or TypeError when the row is malformed."""
+    """The AMQP message of a row. Raises ValueError or TypeError when the row is malformed.
+
+    Encodes it once on trial: what AMQP cannot carry (a text of more than 255 bytes) is found here, not on the link.
+    """
     headers = json.loads(row["headers"])
     if not isinstance(headers, dict) or not row["event_id"] or not row["routing_key"]:
         raise ValueError("outbox row without headers, event id or routing key")
-    return aio_pika.Message(
+    if len(row["routing_key"].encode()) > SHORT_TEXT_BYTES:
+        raise ValueError("outbox row with a routing key longer than AMQP's")
+    message = aio_pika.Message(
         bytes(row["body"]),
         message_id=row["event_id"],
         type=row["type"],
@@ -82,6 +89,8 @@ def to_message(row: OutboxRow, app_id: str) -> aio_pika.Message:
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         headers={str(key): str(value) for key, value in headers.items()},
     )
+    message.properties.marshal()
+    return message
 
 
 class Relay:
