@@ -163,11 +163,13 @@ class Bench:
             stop.set()
             await asyncio.gather(*tasks)
 
-    async def until(self, holds: Callable[[list[Delivery]], bool], seconds: float = 15) -> list[Delivery]:
-        """Wait until something holds of the lead's deliveries; fail with what was last seen."""
+    async def until(
+        self, holds: Callable[[list[Delivery]], bool], *, lead_id: UUID | None = None, seconds: float = 15
+    ) -> list[Delivery]:
+        """Wait until something holds of a lead's deliveries; fail with what was last seen."""
         deadline = time.monotonic() + seconds
         while True:
-            found = await self.deliveries()
+            found = await self.deliveries(lead_id)
             if holds(found):
                 return found
             assert time.monotonic() < deadline, [(one.state, one.reason, one.attempt) for one in found]

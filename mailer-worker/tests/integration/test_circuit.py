@@ -1,13 +1,13 @@
 """The relay is away: nothing is attempted, nothing is burned, and each due delivery says so once."""
 
-from typing import Any
+from uuid import uuid4
 
 import pytest
 from mailer_worker.mail_sender import RelayAway
 from pydantic import SecretStr
 from shared_schemas.events import LeadReachedOut, OutreachDeferred
 
-from ..bench import DORA, Bench
+from ..bench import Bench
 from ..scripted_relay import ScriptedRelay
 
 
@@ -28,31 +28,20 @@ async def test_each_due_delivery_says_it_waits_and_all_are_sent_when_the_relay_i
     bench: Bench, relay: ScriptedRelay
 ) -> None:
     await relay.stop()
-    leads = [bench.assigned(), *(bench.assigned(lead_id=key, email=f"{key.hex}@p.example") for key in _ids(8))]
+    leads = [bench.assigned(), *(bench.assigned(lead_id=uuid4(), email=f"{number}@p.example") for number in range(8))]
     await bench.hear(*leads)
     async with bench.sending(2):
-        await bench.until(lambda found: found[0].reason == "relay_away")
-        before = await bench.said()
+        for lead in leads:
+            await bench.until(lambda found: found[0].reason == "relay_away", lead_id=lead.lead_id)
         await relay.start()
         for lead in leads:
-            await _sent(bench, lead.lead_id)
-    deferred = [one.lead_id for one in before if isinstance(one, OutreachDeferred)]
-    after = await bench.said()
-    reached = [one for one in after if isinstance(one, LeadReachedOut)]
-    late = [one.lead_id for one in after if isinstance(one, OutreachDeferred)]
-    assert sorted(deferred + late) == sorted(lead.lead_id for lead in leads)
+            await bench.until(lambda found: found[0].state == "sent", lead_id=lead.lead_id)
+    said = await bench.said()
+    reached = [one for one in said if isinstance(one, LeadReachedOut)]
+    deferred = [one.lead_id for one in said if isinstance(one, OutreachDeferred)]
+    assert sorted(deferred) == sorted(lead.lead_id for lead in leads)
     assert [(one.attempts, one.ambiguous) for one in reached] == [(1, False)] * len(leads)
     assert len(relay.received) == len(leads)
-
-
-def _ids(count: int) -> list[Any]:
-    return [type(DORA.id)(int=DORA.id.int + number + 1) for number in range(count)]
-
-
-async def _sent(bench: Bench, lead_id: Any) -> None:
-    mine, bench.lead_id = bench.lead_id, lead_id
-    await bench.until(lambda found: found[0].state == "sent")
-    bench.lead_id = mine
 
 
 @pytest.mark.parametrize(

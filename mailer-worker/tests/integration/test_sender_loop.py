@@ -2,12 +2,17 @@
 
 import asyncio
 import time
+from contextlib import AbstractAsyncContextManager
+from typing import cast
 from uuid import uuid4
 
 import asyncpg
+from mailer_worker.attempt import run_attempt
 from mailer_worker.listener import listen
 from mailer_worker.use_cases.clear_contact_data import clear_contact_data
+from service_chassis.database import Sessions
 from shared_schemas.events import LeadReachedOut
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..bench import Bench
 from ..scripted_relay import ScriptedRelay, Step
@@ -19,8 +24,7 @@ async def test_three_senders_at_once_send_each_delivery_once(bench: Bench, relay
     async with bench.sending(3):
         await bench.hear(*leads)
         for lead in leads:
-            bench.lead_id = lead.lead_id
-            await bench.until(lambda found: found[0].state == "sent")
+            await bench.until(lambda found: found[0].state == "sent", lead_id=lead.lead_id)
     assert sorted(one.recipients[0] for one in relay.received) == sorted([bench.address, *(one.email for one in leads)])
     said = await bench.said()
     assert len({one.lead_id for one in said if isinstance(one, LeadReachedOut)}) == len(said) == 41
@@ -82,24 +86,39 @@ async def test_the_listener_comes_back_when_its_connection_is_cut(bench: Bench) 
 
 
 async def test_an_outcome_is_written_once_the_database_answers_again(bench: Bench, relay: ScriptedRelay) -> None:
-    bench.change(smtp_deadline=5.0, smtp_lease=30.0, sender_grace=5.0)
-    relay.script[bench.address].append(Step("dot", accident="hang"))
     await bench.hear(bench.assigned())
-    async with bench.sending():
-        await relay.reached.wait()
-        await _cut_connections(bench)
-        relay.hold.set()
-        await bench.until(lambda found: found[0].state == "sent")
+    (attempt,) = await bench.claim()
+    flaky = FailingAt(bench.sessions, 2)
+    await run_attempt(attempt, cast(Sessions, flaky), bench.smtp, bench.settings)
+    assert (flaky.begun, (await bench.delivery()).state, len(relay.received)) == (3, "sent", 1)
     assert [one.ambiguous for one in await bench.said()] == [False]
 
 
-async def _cut_connections(bench: Bench) -> None:
-    connection = await asyncpg.connect(bench.settings.database_url.get_secret_value())
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE pid <> pg_backend_pid() AND datname = current_database()"
-    )
-    await connection.close()
+class FailingAt:
+    """Sessions of a database that is away once: at the given transaction (1: the check before DATA)."""
+
+    def __init__(self, sessions: Sessions, number: int) -> None:
+        self._sessions = sessions
+        self._number = number
+        self.begun = 0
+
+    def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
+        self.begun += 1
+        if self.begun == self._number:
+            raise ConnectionError
+        return self._sessions.begin()
+
+
+async def test_a_database_away_at_the_last_check_puts_the_delivery_back_unsent(
+    bench: Bench, relay: ScriptedRelay
+) -> None:
+    await bench.hear(bench.assigned())
+    (attempt,) = await bench.claim()
+    await run_attempt(attempt, cast(Sessions, FailingAt(bench.sessions, 1)), bench.smtp, bench.settings)
+    delivery = await bench.delivery()
+    assert (relay.received, delivery.state, delivery.ambiguous, delivery.attempts_made) == ([], "deferred", False, 0)
+    await bench.send_due()
+    assert len(relay.received) == 1
 
 
 async def test_contact_data_of_a_finished_delivery_goes_after_its_retention(bench: Bench) -> None:

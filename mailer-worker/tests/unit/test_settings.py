@@ -64,8 +64,8 @@ def test_our_own_broker_address_wins(environment: pytest.MonkeyPatch) -> None:
         ("MAILER_FROM", "nobody", "MAILER_FROM"),
         ("MAILER_FROM", "a@x.example, b@x.example", "MAILER_FROM"),
         ("MAILER_MESSAGE_ID_DOMAIN", "a b", "MAILER_MESSAGE_ID_DOMAIN"),
-        ("MAILER_DATABASE_URL", "postgresql://mailer_app@db/mailer", "database_url"),
-        ("AMQP_URL", "amqp://guest:guest@broker/", "amqp_url"),
+        ("MAILER_DATABASE_URL", "postgresql://mailer_app@db/mailer", "MAILER_DATABASE_URL"),
+        ("AMQP_URL", "amqp://guest:guest@broker/", "AMQP_URL"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line(
