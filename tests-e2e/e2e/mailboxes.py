@@ -60,9 +60,9 @@ class MailDevel:
                 await feed.send_json({"command": command, **fields})
                 return (await feed.receive_json(timeout=10))["data"]
 
-            known = set((await ask("list_accounts"))["accounts"])
-            for address in addresses:
-                if address not in known:
+            wanted = {address.lower() for address in addresses}
+            for address in (await ask("list_accounts"))["accounts"]:
+                if address.lower() not in wanted:
                     continue
                 mails = (await ask("list_mails", account=address, mailbox="INBOX"))["mails"]
                 for mail in mails:
@@ -95,8 +95,9 @@ class MailDev:
         return [message for to, message in await self._all() if to == address]
 
     async def survey(self, addresses: Iterable[str]) -> list[SinkMail]:
-        wanted = set(addresses)
-        return [SinkMail(to, str(m["Message-ID"]), _content_hash(m)) for to, m in await self._all() if to in wanted]
+        wanted = {address.lower() for address in addresses}
+        mails = [(to, mail) for to, mail in await self._all() if to.lower() in wanted]
+        return [SinkMail(to, str(mail["Message-ID"]), _content_hash(mail)) for to, mail in mails]
 
     async def _all(self) -> list[tuple[str, EmailMessage]]:
         found: list[tuple[str, EmailMessage]] = []

@@ -1,0 +1,302 @@
+"""What a scenario left behind: raw tables, objects, mails, queues, logs. Gathered here, judged in `checker`.
+
+Reads tables directly, never the product's own counters or pages (reliability.md, 2c-9).
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import asyncpg
+import httpx
+from minio import Minio
+from minio.error import S3Error
+
+from e2e.mailboxes import SinkMail, mailboxes_of
+from e2e.stack import Stack
+
+DATABASES = ("intake", "assignment", "mailer")
+QUEUES = ("assignment.leads", "assignment.roster", "mailer.outreach", "intake.lead-status", "intake.dead-letters")
+OPEN = frozenset({"registered", "assigned", "reached_out", "outreach_failed"})
+_HASHED_OBJECTS = 400
+_FOREIGN_LOGS = ("mail.log",)  # the development mail server says whom it got mail for; it is no part of the product
+
+
+@dataclass(frozen=True)
+class SubmissionRow:
+    id: str
+    lead_id: str
+    address: str
+    resume_key: str = ""
+    resume_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class LeadRow:
+    id: str
+    address: str
+    status: str
+    owner: str | None = None
+    waiting_reason: str | None = None
+    next_mail: str | None = None
+    """When the next mail attempt comes, or why none is known yet."""
+
+
+@dataclass(frozen=True)
+class DeliveryRow:
+    id: str
+    lead_id: str
+    address: str
+    state: str
+    ambiguous: bool = False
+    message_id: str | None = None
+
+
+@dataclass(frozen=True)
+class AssignmentRow:
+    lead_id: str
+    attorney_id: str
+    active: bool = True
+    worker: str = ""
+
+
+@dataclass
+class Evidence:
+    """Everything that the checker looks at. Addresses are lower-cased, hashes are hex."""
+
+    submissions: list[SubmissionRow] = field(default_factory=list)
+    keys: dict[str, str | None] = field(default_factory=dict)
+    """Hash of an Idempotency-Key -> submission id, None while it runs."""
+    leads: list[LeadRow] = field(default_factory=list)
+    reached_rows: dict[str, int] = field(default_factory=dict)
+    """Lead -> number of its timeline rows that say the welcome mail was taken."""
+    assignment_states: dict[str, str] = field(default_factory=dict)
+    assignments: list[AssignmentRow] = field(default_factory=list)
+    load_counters: dict[str, int] = field(default_factory=dict)
+    load_counts: dict[str, int] = field(default_factory=dict)
+    intake_loads: dict[str, int] = field(default_factory=dict)
+    deliveries: list[DeliveryRow] = field(default_factory=list)
+    mails: list[SinkMail] = field(default_factory=list)
+    objects: dict[str, str] = field(default_factory=dict)
+    """Object key -> sha256, or "" when it is there but was not read."""
+    undrained: dict[str, int] = field(default_factory=dict)
+    """Outboxes and queues that are not empty."""
+    dead_letters: list[str] = field(default_factory=list)
+    log_hits: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def database(stack: Stack, name: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to one of the three databases, for reading."""
+    connection = await asyncpg.connect(stack.run["databases"][name], timeout=10)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def fetch(stack: Stack, name: str, query: str, *values: Any) -> list[asyncpg.Record]:
+    """Rows of one query."""
+    async with database(stack, name) as connection:
+        rows: list[asyncpg.Record] = await connection.fetch(query, *values)
+        return rows
+
+
+async def fetch_value(stack: Stack, name: str, query: str, *values: Any) -> Any:
+    """The first value of one query."""
+    async with database(stack, name) as connection:
+        return await connection.fetchval(query, *values)
+
+
+async def database_time(stack: Stack) -> datetime:
+    now: datetime = await fetch_value(stack, "intake", "SELECT clock_timestamp()")
+    return now
+
+
+async def outboxes(stack: Stack) -> dict[str, int]:
+    """Outbox rows that are not published, by database."""
+    return {f"{name}.outbox": await fetch_value(stack, name, "SELECT count(*) FROM outbox") for name in DATABASES}
+
+
+async def queues(stack: Stack) -> dict[str, int]:
+    """Messages in work and retry queues.
+
+    Ready messages are counted by the broker now (a passive declaration); those in a consumer's hands come from the
+    management API, whose figures are up to 5 s old.
+    """
+    counts: dict[str, int] = {}
+    connection = await aio_pika.connect(stack.run["amqp_url"], timeout=10)
+    async with connection:
+        channel = await connection.channel()
+        for queue in QUEUES:
+            for name in (queue, f"{queue}.retry"):
+                found = await channel.get_queue(name)
+                counts[f"{name} ready"] = found.declaration_result.message_count or 0
+    for row in await management(stack, "/api/queues"):
+        counts[f"{row['name']} unacked"] = int(row.get("messages_unacknowledged") or 0)
+    return counts
+
+
+async def management(stack: Stack, path: str) -> Any:
+    """One answer of RabbitMQ's management API."""
+    run = stack.run
+    address = urlsplit(run["amqp_url"])
+    login = httpx.BasicAuth(address.username or "", address.password or "")
+    async with httpx.AsyncClient(base_url=run["amqp_management_url"], auth=login, trust_env=False) as client:
+        response = await client.get(path)
+        response.raise_for_status()
+        return response.json()
+
+
+async def undrained(stack: Stack) -> dict[str, int]:
+    """Outboxes and queues that still hold something."""
+    counts = {**await outboxes(stack), **await queues(stack)}
+    return {name: count for name, count in counts.items() if count}
+
+
+async def gather(stack: Stack, since: datetime, addresses: Iterable[str], canary: str) -> Evidence:
+    """Collect the evidence of what happened after ``since`` (database time) or to these addresses."""
+    typed = list(addresses)
+    found = Evidence()
+    await _from_intake(stack, found, since)
+    await _from_assignment(stack, found)
+    await _from_mailer(stack, found)
+    sink = mailboxes_of(stack)
+    found.mails = [
+        SinkMail(mail.address.lower(), mail.message_id, mail.content_hash) for mail in await sink.survey(typed)
+    ]
+    found.objects = await asyncio.to_thread(_objects, stack, [row.resume_key for row in found.submissions])
+    found.undrained = await undrained(stack)
+    found.log_hits = await asyncio.to_thread(log_hits, stack.log_folder, canary)
+    return found
+
+
+def log_hits(folder: Path, words: str) -> list[str]:
+    """Log lines of the product that contain the words, shortened."""
+    hits = []
+    for log in sorted(folder.glob("*.log*")):
+        if log.name in _FOREIGN_LOGS:
+            continue
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        hits += [f"{log.name}: {line[:200]}" for line in lines if words.lower() in line.lower()]
+    return hits
+
+
+async def _from_intake(stack: Stack, found: Evidence, since: datetime) -> None:
+    async with database(stack, "intake") as intake:
+        rows = await intake.fetch("SELECT * FROM submissions WHERE received_at >= $1", since)
+        found.submissions = [
+            SubmissionRow(
+                str(row["id"]), str(row["lead_id"]), row["email"].lower(), row["resume_key"], row["resume_sha256"]
+            )
+            for row in rows
+        ]
+        rows = await intake.fetch("SELECT key_hash, submission_id FROM idempotency_keys WHERE created_at >= $1", since)
+        found.keys = {row["key_hash"]: str(row["submission_id"]) if row["submission_id"] else None for row in rows}
+        mine = [row["lead_id"] for row in await intake.fetch(_LEADS_SINCE, since)]
+        found.leads = [_lead(row) for row in await intake.fetch("SELECT * FROM leads WHERE id = ANY($1)", mine)]
+        rows = await intake.fetch(_REACHED_ROWS, mine)
+        found.reached_rows = {str(row["lead_id"]): row["count"] for row in rows}
+        rows = await intake.fetch(_INTAKE_LOADS, list(OPEN))
+        found.intake_loads = {str(row["assigned_to"]): row["count"] for row in rows}
+        rows = await intake.fetch("SELECT * FROM dead_letters WHERE last_at >= $1 AND status = 'open'", since)
+        found.dead_letters = [
+            f"{row['queue']} {row['message_type']} {row['message_id']}: {row['error_type']} at {row['error_place']}"
+            for row in rows
+        ]
+
+
+def _lead(row: asyncpg.Record) -> LeadRow:
+    known = row["outreach_next_at"] or (None if row["outreach_final"] else row["outreach_reason"])
+    return LeadRow(
+        id=str(row["id"]),
+        address=row["email_key"],
+        status=row["status"],
+        owner=str(row["assigned_to"]) if row["assigned_to"] else None,
+        waiting_reason=row["waiting_reason"],
+        next_mail=str(known) if known else None,
+    )
+
+
+async def _from_assignment(stack: Stack, found: Evidence) -> None:
+    mine = {lead.id for lead in found.leads}
+    async with database(stack, "assignment") as assignment, assignment.transaction(isolation="repeatable_read"):
+        rows = await assignment.fetch("SELECT lead_id, state FROM leads WHERE lead_id = ANY($1::uuid[])", list(mine))
+        found.assignment_states = {str(row["lead_id"]): row["state"] for row in rows}
+        rows = await assignment.fetch("SELECT * FROM assignments WHERE lead_id = ANY($1::uuid[])", list(mine))
+        found.assignments = [
+            AssignmentRow(str(row["lead_id"]), str(row["attorney_id"]), row["active"], row["worker"]) for row in rows
+        ]
+        rows = await assignment.fetch("SELECT id, open_leads FROM attorneys")
+        found.load_counters = {str(row["id"]): row["open_leads"] for row in rows}
+        rows = await assignment.fetch(
+            "SELECT attorney_id, count(*) FROM leads WHERE state = 'assigned' GROUP BY attorney_id"
+        )
+        found.load_counts = {str(row["attorney_id"]): row["count"] for row in rows}
+
+
+async def _from_mailer(stack: Stack, found: Evidence) -> None:
+    addresses = {lead.id: lead.address for lead in found.leads}
+    rows = await fetch(stack, "mailer", "SELECT * FROM deliveries WHERE lead_id = ANY($1::uuid[])", list(addresses))
+    found.deliveries = [
+        DeliveryRow(
+            id=str(row["id"]),
+            lead_id=str(row["lead_id"]),
+            address=addresses[str(row["lead_id"])],
+            state=row["state"],
+            ambiguous=row["ambiguous"],
+            message_id=row["message_id"],
+        )
+        for row in rows
+    ]
+
+
+def _objects(stack: Stack, keys: list[str]) -> dict[str, str]:
+    """Read the objects; past a few hundred of them only see that they are there."""
+    s3 = stack.run["s3"]
+    endpoint = urlsplit(s3["endpoint"])
+    client = Minio(
+        endpoint=endpoint.netloc,
+        access_key=s3["access_key"],
+        secret_key=s3["secret_key"],
+        secure=endpoint.scheme == "https",
+    )
+    there: dict[str, str] = {}
+    for index, key in enumerate(keys):
+        try:
+            if index >= _HASHED_OBJECTS:
+                client.stat_object(bucket_name=s3["bucket"], object_name=key)
+                there[key] = ""
+                continue
+            answer = client.get_object(bucket_name=s3["bucket"], object_name=key)
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
+            continue
+        digest = hashlib.sha256()
+        for chunk in answer.stream(1024 * 1024):
+            digest.update(chunk)
+        answer.release_conn()
+        there[key] = digest.hexdigest()
+    client._http.clear()
+    return there
+
+
+_LEADS_SINCE = """
+    SELECT DISTINCT lead_id FROM submissions WHERE received_at >= $1
+    UNION SELECT id FROM leads WHERE created_at >= $1
+"""
+_REACHED_ROWS = """
+    SELECT lead_id, count(*) FROM timeline
+    WHERE lead_id = ANY($1) AND type = 'lead.reached-out' AND detail ? 'message_id' GROUP BY lead_id
+"""
+_INTAKE_LOADS = """
+    SELECT assigned_to, count(*) FROM leads WHERE assigned_to IS NOT NULL AND status = ANY($1) GROUP BY assigned_to
+"""

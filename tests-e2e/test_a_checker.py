@@ -1,0 +1,153 @@
+"""The checker itself: it must name a planted loss, double, ghost and stuck row, and stay silent on a clean run."""
+
+from dataclasses import replace
+
+import pytest
+from e2e.checker import hash_of, judge
+from e2e.client_log import ClientLog
+from e2e.evidence import AssignmentRow, DeliveryRow, Evidence, LeadRow, SubmissionRow
+from e2e.mailboxes import SinkMail
+
+ADDRESSES = ("one@example.com", "two@example.com")
+
+
+@pytest.fixture
+def log() -> ClientLog:
+    log = ClientLog()
+    for number, address in enumerate(ADDRESSES):
+        log.end(log.begin(f"key{number}", address), None)  # the first answer is lost, the second arrives
+        log.end(log.begin(f"key{number}", address), 201, f"lead{number}")
+    return log
+
+
+@pytest.fixture
+def seen() -> Evidence:
+    numbered = list(enumerate(ADDRESSES))
+    return Evidence(
+        submissions=[SubmissionRow(f"s{n}", f"lead{n}", address, f"object{n}", f"sha{n}") for n, address in numbered],
+        keys={hash_of(f"key{n}"): f"s{n}" for n, _ in numbered},
+        leads=[LeadRow(f"lead{n}", address, "reached_out", owner="ada") for n, address in numbered],
+        reached_rows={"lead0": 1, "lead1": 1},
+        assignments=[AssignmentRow(f"lead{n}", "ada") for n, _ in numbered],
+        load_counters={"ada": 2, "ben": 0},
+        load_counts={"ada": 2},
+        intake_loads={"ada": 2},
+        deliveries=[DeliveryRow(f"d{n}", f"lead{n}", a, "sent", message_id=f"<d{n}>") for n, a in numbered],
+        mails=[SinkMail(address, f"<d{n}>", "") for n, address in numbered],
+        objects={f"object{n}": f"sha{n}" for n, _ in numbered},
+    )
+
+
+def test_a_clean_run_has_no_finding(log: ClientLog, seen: Evidence) -> None:
+    report = judge(log, seen)
+    assert report.failed == []
+    assert report.figures["answers"] == {"201": 2, "unknown": 2}
+
+
+def test_a_submission_that_is_gone_is_lost(log: ClientLog, seen: Evidence) -> None:
+    del seen.submissions[0]
+    assert "I1 lost" in judge(log, seen).failed
+
+
+def test_a_submission_whose_lead_is_gone_is_lost(log: ClientLog, seen: Evidence) -> None:
+    del seen.leads[0]
+    assert "I1 lost" in judge(log, seen).failed
+
+
+def test_an_answer_that_names_another_lead_is_a_loss(log: ClientLog, seen: Evidence) -> None:
+    log.attempts[1].lead_id = "lead9"
+    assert judge(log, seen).failed == ["I1 lost"]
+
+
+def test_a_submission_of_nobody_is_unexpected(log: ClientLog, seen: Evidence) -> None:
+    seen.submissions.append(SubmissionRow("s9", "lead0", "nobody@example.com", "object0", "sha0"))
+    assert judge(log, seen).failed == ["I2 unexpected"]
+
+
+def test_a_second_submission_of_one_key_is_a_double(log: ClientLog, seen: Evidence) -> None:
+    seen.submissions.append(replace(seen.submissions[0], id="s9"))
+    assert judge(log, seen).failed == ["I3 duplicated"]
+
+
+def test_a_second_open_lead_of_an_address_is_a_double(log: ClientLog, seen: Evidence) -> None:
+    seen.leads.append(LeadRow("lead9", ADDRESSES[0], "registered", waiting_reason="nobody"))
+    assert judge(log, seen, final=("reached_out", "registered")).failed == ["I3 duplicated"]
+
+
+def test_a_key_that_was_stored_but_never_answered_is_listed(log: ClientLog, seen: Evidence) -> None:
+    log.attempts.pop()
+    report = judge(log, seen)
+    assert report.failed == []
+    assert report.of("I4 recovered").against == ("key key1: stored, never answered",)
+
+
+def test_a_lead_with_neither_owner_nor_reason_is_stuck(log: ClientLog, seen: Evidence) -> None:
+    seen.leads[0] = replace(seen.leads[0], status="registered", owner=None)
+    assert "I5 stuck" in judge(log, seen).failed
+
+
+def test_an_assigned_lead_without_a_next_mail_is_stuck_and_unfinished(log: ClientLog, seen: Evidence) -> None:
+    seen.leads[0] = replace(seen.leads[0], status="assigned")
+    assert judge(log, seen).failed == ["I5 stuck", "   unfinished"]
+
+
+def test_sent_without_a_mail_is_a_ghost(log: ClientLog, seen: Evidence) -> None:
+    del seen.mails[1]
+    assert judge(log, seen).failed == ["I6 ghost sent"]
+
+
+def test_a_second_copy_is_a_double_unless_it_is_ambiguous(log: ClientLog, seen: Evidence) -> None:
+    seen.mails.append(seen.mails[0])
+    assert judge(log, seen).failed == ["I7 mailed twice"]
+    seen.deliveries[0] = replace(seen.deliveries[0], ambiguous=True)
+    report = judge(log, seen)
+    assert report.failed == []
+    assert len(report.of("I8 ambiguous copies").against) == 1
+
+
+def test_an_ambiguous_copy_must_be_the_same_mail(log: ClientLog, seen: Evidence) -> None:
+    seen.deliveries[0] = replace(seen.deliveries[0], ambiguous=True)
+    seen.mails.append(replace(seen.mails[0], content_hash="another"))
+    assert judge(log, seen).failed == ["   copies that differ"]
+
+
+def test_a_mail_that_no_delivery_knows_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.mails.append(SinkMail(ADDRESSES[0], "<other>", ""))
+    assert judge(log, seen).failed == ["   unexplained mail"]
+
+
+def test_a_counter_that_is_not_the_count_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.load_counters["ben"] = 1
+    assert judge(log, seen).failed == ["I9 assignment"]
+
+
+def test_a_lead_assigned_twice_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.assignments.append(AssignmentRow("lead0", "ben"))
+    assert judge(log, seen).failed == ["I9 assignment"]
+
+
+def test_an_object_that_is_gone_or_another_is_dangling(log: ClientLog, seen: Evidence) -> None:
+    seen.objects["object0"] = "sha9"
+    del seen.objects["object1"]
+    report = judge(log, seen)
+    assert report.failed == ["I10 dangling"]
+    assert len(report.of("I10 dangling").against) == 2
+
+
+def test_what_is_not_drained_dead_or_logged_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.undrained["mailer.outbox"] = 1
+    seen.dead_letters.append("mailer.outreach lead.assigned.v1")
+    seen.log_hits.append("intake-api.log: canary")
+    assert judge(log, seen).failed == ["I12 not drained", "I13 dead letters", "I15 in logs"]
+
+
+def test_a_lead_reached_twice_in_its_timeline_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.reached_rows["lead0"] = 2
+    assert judge(log, seen).failed == ["I14 timeline"]
+
+
+def test_the_table_names_what_was_found(log: ClientLog, seen: Evidence) -> None:
+    del seen.mails[1]
+    table = judge(log, seen).table()
+    assert "I6 ghost sent              1  FAIL" in table
+    assert "delivery d1 says sent, and <d1> never arrived" in table
