@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .local/venv/bin
 MEMBERS := shared-schemas service-chassis intake-api assignment-worker mailer-worker
 TYPED := $(foreach member,$(MEMBERS),$(member)/$(subst -,_,$(member))) deploy
+LOCK = $(or $(wildcard .local/uv/bin/uv),uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(addsuffix /pyproject.toml,$(MEMBERS)) $(addprefix --no-emit-package ,$(MEMBERS))
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap run up down status clean test lint type fmt migrate settings lock
 
@@ -45,5 +46,5 @@ migrate: bootstrap ## bring the three databases up to date
 settings: bootstrap ## show every setting with type, default and meaning; ARGS=--json for programs
 	@$(BIN)/python -m deploy.local settings $(ARGS)
 
-lock: bootstrap ## write requirements.lock anew from the pyproject files
-	@uv=.local/uv/bin/uv; [ -x $$uv ] || uv=uv; $$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev $(addsuffix /pyproject.toml,$(MEMBERS)) $(addprefix --no-emit-package ,$(MEMBERS)) --output-file requirements.lock
+lock: bootstrap ## write both locks anew from the pyproject files: developers' and the images'
+	@$(LOCK) --group dev --output-file requirements.lock && $(LOCK) --constraints requirements.lock --output-file deploy/requirements.runtime.lock
