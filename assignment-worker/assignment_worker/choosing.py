@@ -108,6 +108,7 @@ class Choosing:
 
     async def _listen(self, stop: asyncio.Event) -> None:
         """Be woken by the commits of other workers, through every loss of the connection."""
+        away = False
         while not stop.is_set():
             connection: asyncpg.Connection | None = None
             lost = asyncio.Event()
@@ -115,10 +116,13 @@ class Choosing:
                 connection = await self._connect()
                 connection.add_termination_listener(lambda *_, lost=lost: lost.set())
                 await connection.add_listener(repository.CHANNEL, lambda *_: self.wake())
+                away = False
                 self.wake()
                 await lost.wait()
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("choosing_not_listening", **telemetry.log_fields(error))
+                if not away:
+                    log.warning("choosing_not_listening", **telemetry.log_fields(error))
+                away = True
             finally:
                 if connection is not None:
                     connection.terminate()
