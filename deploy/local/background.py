@@ -60,8 +60,8 @@ def down(home: Home) -> str:
         pid = int(str(control.ask(home, {"command": "down"})["pid"]))
     except StackError:
         ended = leftovers.stop(home)
-        home.run_file.unlink(missing_ok=True)
-        home.supervisor_file.unlink(missing_ok=True)
+        for stale in (home.run_file, home.supervisor_file, home.folder / control.SOCKET):
+            stale.unlink(missing_ok=True)
         return f"stopped {ended} processes left by a supervisor that was killed" if ended else "nothing is running here"
     with contextlib.suppress(psutil.NoSuchProcess):
         supervisor = psutil.Process(pid)

@@ -18,6 +18,7 @@ from pathlib import Path
 from deploy.local.errors import StackError
 from deploy.local.layout import Home
 
+SOCKET = "control.sock"
 Answer = Mapping[str, object]
 _LONGEST_PATH = 100  # bytes; the system's limit is 104 to 108
 
@@ -27,10 +28,10 @@ class ControlServer:
 
     def __init__(self, home: Home, handle: Callable[[Mapping[str, object]], Answer]) -> None:
         self._temporary: Path | None = None
-        self.path = home.folder / "control.sock"
+        self.path = home.folder / SOCKET
         if len(str(self.path).encode()) > _LONGEST_PATH:
             self._temporary = Path(tempfile.mkdtemp(prefix="leads-"))
-            self.path = self._temporary / "control.sock"
+            self.path = self._temporary / SOCKET
         self.path.unlink(missing_ok=True)
 
         class Handler(socketserver.StreamRequestHandler):

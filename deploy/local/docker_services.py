@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from contextlib import ExitStack
 
 from testcontainers.community.postgres import PostgresContainer
-from testcontainers.community.rabbitmq import RabbitMqContainer
 from testcontainers.core.container import DockerContainer
 
 from deploy.local.layout import ROOT
+from deploy.local.ports import free_ports
 from deploy.local.postgres import DATABASES
 from deploy.local.rabbitmq_management import Management
 from deploy.local.seaweedfs import BUCKET
@@ -23,17 +21,7 @@ SEAWEEDFS_IMAGE = "chrislusf/seaweedfs:4.48"
 _PASSWORD = "for-tests-only"  # noqa: S105 - of containers that live for one session
 _USER = "leads"
 _ACCESS_KEY = "leadstests"
-
-
-def engine_answers() -> bool:
-    """Tell whether a Docker engine answers within 2 s."""
-    docker = shutil.which("docker")
-    if docker is None:
-        return False
-    try:
-        return subprocess.run([docker, "info"], capture_output=True, timeout=2, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+_S3, _FILER = 8333, 8888
 
 
 class DockerServices:
@@ -63,11 +51,11 @@ class DockerServices:
 
     def rabbitmq(self) -> BrokerAddresses:
         """Start RabbitMQ with its management plugin, on ports that stay the same over a restart."""
-        container = RabbitMqContainer(RABBITMQ_IMAGE, username=_USER, password=_PASSWORD)
-        container.with_exposed_ports(5672, 15672)
+        amqp, web = free_ports(2)
+        container = DockerContainer(RABBITMQ_IMAGE).with_bind_ports(5672, amqp).with_bind_ports(15672, web)
+        container.with_env("RABBITMQ_DEFAULT_USER", _USER).with_env("RABBITMQ_DEFAULT_PASS", _PASSWORD)
         self._stack.enter_context(container)
         host = container.get_container_host_ip()
-        amqp, web = (int(container.get_exposed_port(port)) for port in (5672, 15672))
         management = Management(f"http://{host}:{web}", _USER, _PASSWORD)
         wait_until(management.answers, within=60, what=f"{RABBITMQ_IMAGE}: its management API does not answer")
         wrapped = container.get_wrapped_container()
@@ -84,11 +72,17 @@ class DockerServices:
         """Start SeaweedFS with keys, without which everyone is let in."""
         container = DockerContainer(SEAWEEDFS_IMAGE)
         container.with_env("AWS_ACCESS_KEY_ID", _ACCESS_KEY).with_env("AWS_SECRET_ACCESS_KEY", _PASSWORD)
-        container.with_command(f"mini -dir=/data -bucket={BUCKET} -s3.port=8333").with_exposed_ports(8333)
+        container.with_command(f"mini -dir=/data -bucket={BUCKET} -s3.port={_S3} -filer.port={_FILER}")
+        container.with_exposed_ports(_S3, _FILER)
         self._stack.enter_context(container)
-        port = int(container.get_exposed_port(8333))
-        wait_until(lambda: answers_ok(port, "/healthz"), within=60, what=f"{SEAWEEDFS_IMAGE} does not answer")
-        endpoint = f"http://{container.get_container_host_ip()}:{port}"
+        host = container.get_container_host_ip()
+        s3, filer = (int(container.get_exposed_port(port)) for port in (_S3, _FILER))
+
+        def is_ready() -> bool:  # the bucket is made a moment after the gateway answers
+            return answers_ok(s3, "/healthz", host) and answers_ok(filer, f"/buckets/{BUCKET}/", host)
+
+        wait_until(is_ready, within=60, what=f"{SEAWEEDFS_IMAGE} does not answer, or has no bucket")
+        endpoint = f"http://{host}:{s3}"
         return StoreAddresses(endpoint, _ACCESS_KEY, _PASSWORD, BUCKET)
 
     def close(self) -> None:

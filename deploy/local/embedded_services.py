@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,7 @@ import psutil
 
 from deploy.local import leftovers
 from deploy.local.layout import TOOLS, Home
-from deploy.local.ports import RabbitPorts, SeaweedPorts
+from deploy.local.ports import RabbitPorts, SeaweedPorts, free_ports
 from deploy.local.postgres import PostgresServer
 from deploy.local.rabbitmq import RabbitNode
 from deploy.local.seaweedfs import BUCKET, SeaweedServer
@@ -37,7 +36,7 @@ class EmbeddedServices:
 
     def postgres(self) -> PostgresAddresses:
         """Start PostgreSQL without its care for power failures."""
-        server = PostgresServer(self._home, _free_ports(1)[0], self._secrets, durable=False)
+        server = PostgresServer(self._home, free_ports(1)[0], self._secrets, durable=False)
         self._start(server)
 
         def database(owner_of: str, name: str) -> DatabaseAddresses:
@@ -47,7 +46,7 @@ class EmbeddedServices:
 
     def rabbitmq(self) -> BrokerAddresses:
         """Start a RabbitMQ node."""
-        node = RabbitNode(self._home, RabbitPorts(*_free_ports(5)), self._secrets.rabbitmq)
+        node = RabbitNode(self._home, RabbitPorts(*free_ports(5)), self._secrets.rabbitmq)
         self._start(node)
 
         def start() -> None:
@@ -60,7 +59,7 @@ class EmbeddedServices:
     def s3(self) -> StoreAddresses:
         """Start SeaweedFS."""
         access, secret = self._secrets.s3_access_key, self._secrets.s3_secret_key
-        server = SeaweedServer(self._home, SeaweedPorts(*_free_ports(10)), access, secret)
+        server = SeaweedServer(self._home, SeaweedPorts(*free_ports(10)), access, secret)
         self._start(server)
         return StoreAddresses(server.endpoint, access, secret, BUCKET)
 
@@ -76,15 +75,6 @@ class EmbeddedServices:
         self._started.append(service)
         service.start()
         service.wait_ready()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ask the system for ports that nobody uses."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _clear_away_dead_sessions() -> None:

@@ -18,7 +18,9 @@ Two checkouts whose bases lie 100 apart never meet. With base `B` (LEADS_PORT_BA
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from deploy.local.errors import StackError
@@ -117,3 +119,12 @@ class PortPlan:
         if not 0 <= index < room:
             raise StackError(f"at most {room} {process} processes fit the port plan: ask for fewer")
         return self.base + offset + index
+
+
+def free_ports(count: int) -> list[int]:
+    """Ask the system for loopback ports that nobody uses now: for tests, which need no published ones."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]

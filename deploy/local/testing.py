@@ -16,6 +16,7 @@ from contextlib import ExitStack
 import pytest
 
 from deploy.local.database_factory import DatabaseFactory
+from deploy.local.docker_engine import engine_answers
 from deploy.local.embedded_services import EmbeddedServices
 from deploy.local.errors import StackError
 from deploy.local.service_addresses import (
@@ -33,14 +34,14 @@ MigratedDatabase = Callable[[ServiceName], DatabaseAddresses]
 def _provider(choice: str) -> ServiceProvider:
     if choice not in ("auto", "embedded", "docker"):
         raise StackError(f"TEST_SERVICES={choice!r}: choose auto, embedded or docker")
-    if choice != "embedded":
+    docker = choice != "embedded" and engine_answers()
+    if choice == "docker" and not docker:
+        raise StackError("TEST_SERVICES=docker, but no Docker engine answers: start one, or choose embedded")
+    if docker:
         # Only here: the containers' library is slow to import.
-        from deploy.local.docker_services import DockerServices, engine_answers  # noqa: PLC0415
+        from deploy.local.docker_services import DockerServices  # noqa: PLC0415
 
-        if engine_answers():
-            return DockerServices()
-        if choice == "docker":
-            raise StackError("TEST_SERVICES=docker, but no Docker engine answers: start one, or choose embedded")
+        return DockerServices()
     return EmbeddedServices()
 
 

@@ -39,9 +39,9 @@ def accepts_connections(port: int) -> bool:
         return False
 
 
-def answers_ok(port: int, path: str) -> bool:
-    """Whether `GET path` on a loopback port answers 200."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+def answers_ok(port: int, path: str, host: str = "127.0.0.1") -> bool:
+    """Whether `GET path` on a port (of this machine, unless told otherwise) answers 200."""
+    connection = HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200
