@@ -32,3 +32,16 @@ async def test_a_change_keeps_count_and_idle_time(bench: Bench) -> None:
     after = await row(bench, attorney_id)
     assert (after.open_leads, after.last_assigned_at) == (1, before.last_assigned_at)
     assert after.name == "married name"
+
+
+async def test_within_one_batch_too_the_longest_idle_is_known(bench: Bench) -> None:
+    smaller, greater = await bench.attorney(UUID(int=1)), await bench.attorney(UUID(int=2))
+    earlier = bench.reassigned(uuid4(), 1, attorney=bench.person(smaller))
+    await bench.hear(earlier, bench.registered(), bench.registered())
+    await bench.settle()  # one batch: the first lead to the idle one, the second to the one with a lead
+    await bench.hear(bench.closed(earlier.lead_id, 2))
+    assert await bench.open_leads() == {smaller: 1, greater: 1}
+    event = bench.registered()
+    await bench.hear(event)
+    await bench.settle()
+    assert await bench.state(event.lead_id) == ("assigned", 0, greater)
