@@ -79,6 +79,14 @@ class AttorneyExistsError(IntakeError):
     """Another attorney has this address."""
 
 
+class DeadLetterNotFoundError(IntakeError):
+    """There is no such dead letter."""
+
+
+class DeadLetterNotReplayableError(IntakeError):
+    """The message cannot be sent again; the text says why."""
+
+
 class ResumeMissingError(IntakeError):
     """The lead's resume object is gone from the store."""
 

@@ -18,7 +18,7 @@ from service_chassis.telemetry import configure_logging
 from intake_api import problems
 from intake_api.middleware import BodyLimit, BodyLimits, Trace
 from intake_api.resume_store import ResumeStore, make_store
-from intake_api.routes import attorneys, auth, health, leads
+from intake_api.routes import attorneys, auth, health, leads, operations
 from intake_api.routes.context import Outside
 from intake_api.settings import IntakeSettings, ResumeStorageSettings
 from intake_api.uploads import Uploads, body_limit
@@ -57,7 +57,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.outside = outside
-    for module in (leads, attorneys, auth, health):
+    for module in (leads, attorneys, auth, operations, health):
         app.include_router(module.router)
     problems.install(app)
     submission = BodyLimit(body_limit(settings.upload_limit), "resume")

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from intake_api.exceptions import BodyTooLargeError, BodyTooSlowError
+from intake_api.problems import unexpected
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,11 @@ class Trace:
         with traced(trace_id):
             try:
                 await self._app(scope, receive, send_with_headers)
+            except Exception as error:
+                response = unexpected(error)
+                if status:
+                    raise
+                await response(scope, receive, send_with_headers)
             finally:
                 seconds = time.perf_counter() - started
                 route = getattr(scope.get("route"), "path", "unknown")

@@ -205,11 +205,26 @@ class DeadLetter(Base):
     times: Mapped[int] = mapped_column(Integer, server_default="1")
     first_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[str | None]
+    resolution: Mapped[str | None]
 
     __table_args__ = (
         UniqueConstraint("queue", "message_key"),
         CheckConstraint("status IN ('open', 'replayed', 'discarded')", name="status"),
+        Index("ix_dead_letters_status_last_at", "status", text("last_at DESC")),
     )
+
+
+class Repair(Base):
+    """How often a stuck lead was stated again, and when it may be again."""
+
+    __tablename__ = "repairs"
+
+    lead_id: Mapped[UUID] = mapped_column(ForeignKey("leads.id"), primary_key=True)
+    times: Mapped[int] = mapped_column(Integer)
+    last_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    next_at: Mapped[datetime]
 
 
 metadata = [Base.metadata, chassis_metadata]

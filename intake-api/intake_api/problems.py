@@ -84,6 +84,10 @@ _RENDERERS: dict[type[Exception], Render] = {
     errors.AttorneyExistsError: lambda _: problem(
         409, "attorney-exists", "another attorney has this address; change that one instead"
     ),
+    errors.DeadLetterNotFoundError: lambda _: problem(404, "dead-letter-not-found", "there is no such dead letter"),
+    errors.DeadLetterNotReplayableError: lambda e: problem(
+        409, "not-replayable", f"the message cannot be sent again: {e}; discard it with a reason"
+    ),
     errors.ResumeMissingError: lambda _: problem(404, "resume-missing", "the resume is not in the store any more"),
     errors.IllegalMoveError: lambda e: problem(409, "illegal-move", str(e), **e.extensions()),
     errors.StorageAwayError: lambda _: problem(
@@ -113,7 +117,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _handler(_http_error))
     for away in (SQLAlchemyError, OSError, TimeoutError):
         app.add_exception_handler(away, _handler(_dependency))
-    app.add_exception_handler(Exception, _handler(_unexpected))
 
 
 def _handler(render: Render) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
@@ -140,7 +143,7 @@ def _http_error(error: HTTPException) -> JSONResponse:
 
 def _dependency(error: Exception) -> JSONResponse:
     if not is_dependency_away(error):
-        return _unexpected(error)
+        return unexpected(error)
     log.warning("dependency_away", **log_fields(error))
     return problem(
         503,
@@ -150,6 +153,7 @@ def _dependency(error: Exception) -> JSONResponse:
     )
 
 
-def _unexpected(error: Exception) -> JSONResponse:
+def unexpected(error: Exception) -> JSONResponse:
+    """Answer an error that nobody foresaw: logged by type and place, told to the caller as nothing but itself."""
     log.error("unexpected_error", **log_fields(error))
     return problem(500, "internal-error", "something went wrong on our side; it was logged")

@@ -7,8 +7,10 @@ of a key. Writing returns only when the object is durable (invariant 1).
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +31,14 @@ _MISSING = frozenset({"NoSuchKey", "NoSuchBucket"})
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """An object in a store, and when it was last written (the store's clock, UTC)."""
+
+    key: str
+    written_at: datetime
+
+
 class ResumeStore(Protocol):
     """Keeps resumes by key."""
 
@@ -37,6 +47,12 @@ class ResumeStore(Protocol):
 
     async def open(self, key: str) -> AsyncIterator[bytes]:
         """Return the object's bytes, in chunks. Raises ResumeMissingError or StorageAwayError."""
+
+    async def list(self, prefix: str) -> Sequence[StoredObject]:
+        """Return every object whose key starts with ``prefix``. Raises StorageAwayError."""
+
+    async def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error. Raises StorageAwayError."""
 
     async def check(self) -> None:
         """Return when the store answers. Raises StorageAwayError."""
@@ -84,6 +100,22 @@ class FilesystemStore:
         except FileNotFoundError as error:
             raise ResumeMissingError from error
         return _chunks(self._run, source.read, source.close)
+
+    async def list(self, prefix: str) -> Sequence[StoredObject]:
+        """See `ResumeStore.list`."""
+
+        def walk() -> list[StoredObject]:
+            return [
+                StoredObject(key, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+                for path in self._folder.rglob("*")
+                if path.is_file() and (key := path.relative_to(self._folder).as_posix()).startswith(prefix)
+            ]
+
+        return await self._run(walk)
+
+    async def delete(self, key: str) -> None:
+        """See `ResumeStore.delete`."""
+        await self._run(lambda: (self._folder / key).unlink(missing_ok=True))
 
     async def check(self) -> None:
         """See `ResumeStore.check`."""
@@ -162,6 +194,26 @@ class S3Store:
             response.release_conn()
 
         return _chunks(self._run, response.read, close)
+
+    async def list(self, prefix: str) -> Sequence[StoredObject]:
+        """See `ResumeStore.list`."""
+
+        def walk() -> list[StoredObject]:
+            found = self._client.list_objects(bucket_name=self._bucket, prefix=prefix, recursive=True)
+            return [
+                StoredObject(one.object_name, one.last_modified)
+                for one in found
+                if one.object_name and one.last_modified
+            ]
+
+        try:
+            return await self._run(walk)
+        except ResumeMissingError:
+            return []
+
+    async def delete(self, key: str) -> None:
+        """See `ResumeStore.delete`."""
+        await self._run(lambda: self._client.remove_object(bucket_name=self._bucket, object_name=key))
 
     async def check(self) -> None:
         """See `ResumeStore.check`."""

@@ -48,6 +48,10 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
     idempotency_lifetime: Seconds = Field(86400.0, description="Seconds an Idempotency-Key replays its answer")
     same_lead_window_days: Count = Field(30, description="Days in which the same address joins its open lead")
 
+    stuck_after: Seconds = Field(900.0, description="Seconds without owner, reason or next mail that make a lead stuck")
+    reconcile_interval: Seconds = Field(60.0, description="Seconds between rounds that look for stuck leads")
+    orphan_grace: Seconds = Field(3600.0, description="Seconds before a resume object without a row is swept")
+    sweep_interval: Seconds = Field(3600.0, description="Seconds between sweeps of the resume store")
     housekeeping_interval: Seconds = Field(600.0, description="Seconds between rounds of clean-up jobs")
     roster_interval: Seconds = Field(86400.0, description="Seconds between re-statements of every attorney")
 

@@ -15,12 +15,15 @@ from service_chassis.telemetry import configure_logging
 
 from intake_api.handlers import SUBSCRIPTIONS
 from intake_api.models import Lead
-from intake_api.settings import IntakeSettings
+from intake_api.resume_store import ResumeStore, make_store
+from intake_api.settings import IntakeSettings, ResumeStorageSettings
 from intake_api.use_cases.change_attorney import restate_attorneys
 from intake_api.use_cases.forget_keys import forget_keys
+from intake_api.use_cases.reconcile import reconcile
+from intake_api.use_cases.sweep_resumes import sweep_resumes
 
 
-def build(settings: IntakeSettings) -> Worker:
+def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
     """Build the process from its settings."""
     engine = make_engine(settings, "intake-worker")
     sessions = make_sessions(engine)
@@ -45,6 +48,12 @@ def build(settings: IntakeSettings) -> Worker:
     async def restate() -> None:
         await restate_attorneys(sessions)
 
+    async def find_stuck_leads() -> None:
+        await reconcile(sessions, settings.stuck_after)
+
+    async def sweep() -> None:
+        await sweep_resumes(sessions, store, settings.orphan_grace)
+
     async def forget() -> None:
         await forget_keys(sessions, settings.idempotency_lifetime)
 
@@ -57,6 +66,8 @@ def build(settings: IntakeSettings) -> Worker:
         ops_port=settings.worker_ops_port,
         jobs=(
             Job("restate-attorneys", settings.roster_interval, restate),
+            Job("reconcile", settings.reconcile_interval, find_stuck_leads),
+            Job("sweep-resumes", settings.sweep_interval, sweep),
             Job("forget-idempotency-keys", settings.housekeeping_interval, forget),
             forget_old_messages(sessions, settings.housekeeping_interval),
         ),
@@ -71,8 +82,9 @@ def main() -> None:
         description="Relay intake-api's events and hear the other services. Settings: INTAKE_* (make settings).",
     ).parse_args()
     settings = load(IntakeSettings)
+    storage = load(ResumeStorageSettings)
     configure_logging("intake-worker", settings.log_level)
-    sys.exit(build(settings).run())
+    sys.exit(build(settings, make_store(storage)).run())
 
 
 if __name__ == "__main__":

@@ -54,4 +54,12 @@ def get_admin(caller: Staff) -> Caller:
     return caller
 
 
+def get_operator(caller: Staff) -> Caller:
+    """The caller, if an operator or admin. Raises NotAuthenticatedError, NotAllowedError."""
+    if caller.role not in {"admin", "operator"}:
+        raise NotAllowedError
+    return caller
+
+
+Operator = Annotated[Caller, Depends(get_operator)]
 Admin = Annotated[Caller, Depends(get_admin)]

@@ -176,4 +176,7 @@ async def test_a_fault_before_the_commit_leaves_no_lead_and_no_event(
     answer = await intake.client.post(LEADS, json=lead_json(), headers={"Idempotency-Key": "k"})
     assert answer.status_code == 500
     assert "fault" not in answer.text
+    assert (answer.headers["content-type"], answer.headers["x-content-type-options"]) == (
+        "application/problem+json", "nosniff",
+    )  # fmt: skip
     assert (await intake.rows("leads"), await intake.rows("outbox"), await intake.rows("idempotency_keys")) == (0, 0, 0)

@@ -6,6 +6,7 @@ import io
 import os
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -76,6 +77,20 @@ async def test_fewer_bytes_than_announced_are_no_object(store: ResumeStore) -> N
         await store.put(key, io.BytesIO(b"half"), 8, "text/plain")
     with pytest.raises(ResumeMissingError):
         await store.open(key)
+
+
+async def test_objects_are_listed_by_prefix_and_deleted(store: ResumeStore) -> None:
+    prefix = f"submissions/{uuid4()}"
+    keys = {f"{prefix}-{number}" for number in range(3)}
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    for key in keys:
+        await store.put(key, io.BytesIO(b"x"), 1, "text/plain")
+    found = await store.list(prefix)
+    assert {one.key for one in found} == keys
+    assert all(before < one.written_at < datetime.now(UTC) + timedelta(seconds=5) for one in found)
+    for _ in range(2):
+        await store.delete(min(keys))
+    assert {one.key for one in await store.list(prefix)} == keys - {min(keys)}
 
 
 async def test_a_store_that_answers_is_well(store: ResumeStore) -> None:

@@ -1,0 +1,1 @@
+"""leadctl: the operator's commands, speaking the HTTP API and the workers' ops ports."""

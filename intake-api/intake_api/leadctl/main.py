@@ -1,0 +1,193 @@
+"""Command line: ``leadctl``. Prints tables for people, ``--json`` for programs; exits non-zero on trouble."""
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from intake_api.leadctl.connection import Connection, ConnectionSettings, Trouble
+from intake_api.leadctl.diagnosis import diagnose
+
+app = typer.Typer(
+    name="leadctl",
+    help="Operate the lead service. Addresses and account: LEADCTL_API_URL, LEADCTL_EMAIL, LEADCTL_PASSWORD "
+    "(or LEADCTL_TOKEN), LEADCTL_INTAKE_OPS_URL, LEADCTL_ASSIGNMENT_OPS_URL, LEADCTL_MAILER_OPS_URL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+dead_letters = typer.Typer(help="Messages that were given up: see, replay, discard.", no_args_is_help=True)
+stuck = typer.Typer(help="Leads that nothing moves: see, explain, repair.", no_args_is_help=True)
+app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(stuck, name="stuck")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+QueueOption = Annotated[str | None, typer.Option(help="Only of this queue.")]
+TypeOption = Annotated[str | None, typer.Option("--type", help="Only of this message type.")]
+LeadOption = Annotated[str | None, typer.Option("--lead", help="Only of this lead.")]
+
+
+@dataclass
+class Output:
+    """Where results go."""
+
+    as_json: bool
+
+    def show(self, result: Any, columns: list[str], rows: list[dict[str, Any]]) -> None:
+        """Print ``result`` as JSON, or ``rows`` as a table of ``columns``."""
+        if self.as_json:
+            typer.echo(json.dumps(result, indent=2))
+            return
+        table = Table(*columns, show_lines=False)
+        for row in rows:
+            table.add_row(*(str(row.get(column, "")) for column in columns))
+        Console().print(table)
+
+    def say(self, result: Any, line: str) -> None:
+        """Print ``result`` as JSON, or one line."""
+        typer.echo(json.dumps(result) if self.as_json else line)
+
+
+def _connect() -> Connection:
+    return Connection(ConnectionSettings())
+
+
+_DEAD_COLUMNS = ["id", "status", "queue", "message_type", "lead_id", "attempts", "error_type", "error_place", "last_at"]
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    status: Annotated[str | None, typer.Option(help="open, replayed or discarded.")] = "open",
+    queue: QueueOption = None,
+    message_type: TypeOption = None,
+    lead: LeadOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List given-up messages, latest failures first. Exits 1 when any is open."""
+    params = {"status": status, "queue": queue, "message_type": message_type, "lead_id": lead, "limit": limit}
+    page = _connect().request("GET", "/dead-letters", params=params)
+    Output(as_json).show(page, _DEAD_COLUMNS, page["items"])
+    if any(item["status"] == "open" for item in page["items"]):
+        raise typer.Exit(1)
+
+
+@dead_letters.command("show")
+def show_dead_letter(dead_letter_id: str, as_json: Json = False) -> None:
+    """Show one with headers and raw body (base64)."""
+    body = _connect().request("GET", f"/dead-letters/{dead_letter_id}")
+    Output(as_json).show(body, ["field", "value"], [{"field": key, "value": value} for key, value in body.items()])
+
+
+@dead_letters.command("replay")
+def replay(
+    dead_letter_id: Annotated[str | None, typer.Argument(help="One of them; or narrow by options, or --all.")] = None,
+    queue: QueueOption = None,
+    message_type: TypeOption = None,
+    lead: LeadOption = None,
+    every: Annotated[bool, typer.Option("--all", help="All open ones.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send open ones again to the queue that failed. Safe to repeat."""
+    connection, output = _connect(), Output(as_json)
+    if dead_letter_id is not None:
+        row = connection.request("POST", f"/dead-letters/{dead_letter_id}/replay")
+        output.say(row, f"{row['id']} is {row['status']}")
+        return
+    if not (every or queue or message_type or lead):
+        raise Trouble("say which: an id, --queue, --type, --lead, or --all")
+    chosen = {"queue": queue, "message_type": message_type, "lead_id": lead}
+    total, left = 0, 0
+    while True:
+        result = connection.request("POST", "/dead-letters/replay", json=chosen)
+        total, left = total + result["replayed"], result["not_replayable"]
+        if not result["replayed"]:
+            break
+    output.say({"replayed": total, "not_replayable": left}, f"replayed {total}; {left} cannot be (discard them)")
+    if left:
+        raise typer.Exit(1)
+
+
+@dead_letters.command("discard")
+def discard(
+    dead_letter_id: str, reason: Annotated[str, typer.Option(help="Why, for the record.")], as_json: Json = False
+) -> None:
+    """Give one up for good."""
+    row = _connect().request("POST", f"/dead-letters/{dead_letter_id}/discard", json={"reason": reason})
+    Output(as_json).say(row, f"{row['id']} is {row['status']}")
+
+
+_STUCK_COLUMNS = ["lead_id", "status", "lacks", "since", "held_back_by", "next_repair_at"]
+
+
+@stuck.command("list")
+def list_stuck(as_json: Json = False) -> None:
+    """List stuck leads, longest first. Exits 1 when there are any."""
+    found = _connect().request("GET", "/stuck-leads")
+    Output(as_json).show(found, _STUCK_COLUMNS, found["items"])
+    if found["items"]:
+        raise typer.Exit(1)
+
+
+@stuck.command("explain")
+def explain(lead_id: str, as_json: Json = False) -> None:
+    """Say where a lead stopped: what each service knows of it, and what that means."""
+    connection = _connect()
+    lead = connection.request("GET", f"/leads/{lead_id}")
+    letters = connection.request("GET", "/dead-letters", params={"lead_id": lead_id, "status": "open"})["items"]
+    states = connection.ask_workers(lead_id)
+    result = {"lead_id": lead_id, "status": lead["status"], "stopped_at": diagnose(lead, letters, states), **states}
+    rows = [{"field": key, "value": value} for key, value in result.items()]
+    Output(as_json).show(result, ["field", "value"], rows)
+
+
+@stuck.command("repair")
+def repair(lead_id: str, as_json: Json = False) -> None:
+    """Say the event that states the lead again. Exits 1 when it is not stuck or something holds repair back."""
+    result = _connect().request("POST", f"/stuck-leads/{lead_id}/repair")
+    done = result["repaired"]
+    Output(as_json).say(result, "said again" if done else "nothing said: not stuck, or an unsent event or dead letter")
+    if not done:
+        raise typer.Exit(1)
+
+
+@app.command("reconcile")
+def reconcile(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be repaired.")] = False,
+    rebuild: Annotated[str | None, typer.Option(help="A database to make whole again: assignment.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Repair every stuck lead that may be, or rebuild an emptied database from what intake-api knows."""
+    connection, output = _connect(), Output(as_json)
+    if rebuild is not None:
+        if rebuild != "assignment":
+            raise Trouble("--rebuild takes: assignment")
+        result = connection.request("POST", "/operations/rebuild-assignment")
+        output.say(result, f"said {result['attorneys']} attorneys and {result['leads']} open leads again")
+        return
+    found = connection.request("GET", "/stuck-leads")["items"]
+    if not dry_run:
+        for item in found:
+            path = f"/stuck-leads/{item['lead_id']}/repair"
+            item["repaired"] = connection.request("POST", path)["repaired"]
+    columns = _STUCK_COLUMNS if dry_run else [*_STUCK_COLUMNS, "repaired"]
+    output.show({"items": found}, columns, found)
+    if any(not item.get("repaired") for item in found):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; trouble is one line on stderr and exit code 2."""
+    try:
+        app()
+    except Trouble as trouble:
+        typer.echo(f"leadctl: {trouble}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""What the operations routes say and take, as JSON."""
+
+import base64
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from intake_api.models import DeadLetter
+from intake_api.routes.schemas import ShortText
+from intake_api.use_cases.reconcile import StuckLead
+
+
+class DeadLetterBody(BaseModel):
+    """A given-up message, without its content."""
+
+    id: UUID
+    queue: str
+    message_id: str | None
+    message_type: str | None
+    lead_id: UUID | None
+    attempts: int
+    error_type: str
+    error_place: str
+    status: str
+    times: int
+    first_at: datetime
+    last_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: str | None
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, row: DeadLetter) -> Self:
+        """Encode a dead letter."""
+        return cls.model_validate(row)
+
+
+class DeadLetterDetail(DeadLetterBody):
+    """A given-up message with its raw body in base64."""
+
+    headers: dict[str, Any]
+    correlation_id: str | None
+    body_base64: str
+    body_truncated: bool
+
+    @classmethod
+    def of(cls, row: DeadLetter) -> Self:
+        """Encode a dead letter whole."""
+        return cls(
+            **DeadLetterBody.of(row).model_dump(),
+            headers=row.headers,
+            correlation_id=row.correlation_id,
+            body_base64=base64.b64encode(row.body).decode(),
+            body_truncated=row.body_truncated,
+        )
+
+
+class DeadLetterPage(BaseModel):
+    """A page of dead letters."""
+
+    items: list[DeadLetterBody]
+    total: int
+    limit: int
+    offset: int
+
+
+class ReplayMany(BaseModel):
+    """Which open dead letters to send again; an empty object means all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: str | None = None
+    message_type: str | None = None
+    lead_id: UUID | None = None
+
+
+class Replayed(BaseModel):
+    """How many were sent again, and how many cannot be."""
+
+    replayed: int
+    not_replayable: int
+
+
+class Discard(BaseModel):
+    """Why a message is given up for good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: ShortText
+
+
+class StuckLeadBody(BaseModel):
+    """A stuck lead: what it lacks and what holds repair back."""
+
+    lead_id: UUID
+    status: str
+    lacks: str
+    since: datetime
+    held_back_by: str | None
+    next_repair_at: datetime | None
+
+    @classmethod
+    def of(cls, stuck: StuckLead) -> Self:
+        """Encode a stuck lead."""
+        return cls.model_validate(stuck, from_attributes=True)
+
+
+class StuckLeads(BaseModel):
+    """All stuck leads, longest first."""
+
+    items: list[StuckLeadBody]
+
+
+class Repaired(BaseModel):
+    """Whether an event was said; false: the lead is not stuck, or something holds repair back."""
+
+    repaired: bool
+
+
+class Rebuilt(BaseModel):
+    """How many attorneys and open leads were said again."""
+
+    attorneys: int
+    leads: int

@@ -1,0 +1,173 @@
+"""Find stuck leads and put them back in motion (design invariant 5 and section 4, "Repair").
+
+A lead is stuck when it is open and, for `stuck_after`, has neither owner nor waiting reason, or is assigned
+without a known next mail attempt. Repair says again the event that states the lead, with a fresh id and its
+present epoch: it writes no status and sends no mail; the hearers' order rule makes a repeat harmless.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter, Gauge
+from service_chassis import outbox
+from service_chassis.database import Sessions
+from service_chassis.outbox import outbox as outbox_table
+from shared_schemas.events import LeadReassigned, LeadRegistered
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from intake_api import repository
+from intake_api.lead_events import state_of
+from intake_api.lead_status import OPEN, LeadStatus
+from intake_api.models import Attorney, DeadLetter, Lead, Repair
+from intake_api.use_cases.change_attorney import restate_attorneys
+
+log = structlog.get_logger(__name__)
+
+STUCK = Gauge("stuck_leads", "Open leads that nothing moves; the target is 0")
+REPAIRS = Counter("lead_repairs_total", "Events said again for stuck leads")
+
+RELAY_AWAY = "relay_away"
+FIRST_WAIT_S = 15 * 60
+LONGEST_WAIT_S = 6 * 3600
+UNATTENDED_LIMIT = 100
+"""With more stuck leads than this something larger is wrong: repair then waits for an operator."""
+
+REBUILD_BATCH = 500
+
+
+@dataclass(frozen=True)
+class StuckLead:
+    """A stuck lead: what it lacks, since when, and what keeps the reconciler's hands off it, if anything."""
+
+    lead_id: UUID
+    status: str
+    lacks: str
+    since: datetime
+    held_back_by: str | None
+    next_repair_at: datetime | None
+
+
+def _seconds(value: float) -> ColumnElement[object]:
+    return func.make_interval(0, 0, 0, 0, 0, 0, value)
+
+
+def _is_stuck(stuck_after: float) -> ColumnElement[bool]:
+    no_owner = and_(Lead.assigned_to.is_(None), Lead.waiting_reason.is_(None))
+    overdue = Lead.outreach_next_at < func.now() - _seconds(stuck_after)
+    unknown = and_(Lead.outreach_next_at.is_(None), Lead.outreach_reason.is_distinct_from(RELAY_AWAY))
+    no_attempt = and_(Lead.status == LeadStatus.ASSIGNED, or_(overdue, unknown))
+    aged = Lead.updated_at <= func.now() - _seconds(stuck_after)
+    return and_(Lead.status.in_(OPEN), aged, or_(no_owner, no_attempt))
+
+
+_UNSENT = exists().where(outbox_table.c.lead_id == Lead.id)
+_DEAD = exists().where(DeadLetter.lead_id == Lead.id, DeadLetter.status == "open")
+
+
+async def find_stuck(session: AsyncSession, stuck_after: float, *, limit: int = 1000) -> Sequence[StuckLead]:
+    """The stuck leads, longest first. ``stuck_after`` in seconds."""
+    rows = await session.execute(
+        select(Lead, _UNSENT.label("unsent"), _DEAD.label("dead"), Repair.next_at)
+        .outerjoin(Repair, Repair.lead_id == Lead.id)
+        .where(_is_stuck(stuck_after))
+        .order_by(Lead.updated_at)
+        .limit(limit)
+    )
+    found = []
+    for lead, unsent, dead, next_at in rows:
+        lacks = "owner" if lead.assigned_to is None and lead.waiting_reason is None else "next mail attempt"
+        held = "an unsent event" if unsent else "an open dead letter" if dead else None
+        found.append(StuckLead(lead.id, lead.status, lacks, lead.updated_at, held, next_at))
+    return found
+
+
+async def repair_lead(sessions: Sessions, lead_id: UUID, stuck_after: float, *, forced: bool = False) -> bool:
+    """State one stuck lead again, if the bounds allow it; ``forced`` passes the waiting time between repairs.
+
+    Returns whether an event was said. Raises LeadNotFoundError.
+    """
+    async with sessions.begin() as session:
+        lead = await repository.lock_lead_and_address(session, lead_id)
+        allowed = await session.scalar(
+            select(Lead.id)
+            .outerjoin(Repair, Repair.lead_id == Lead.id)
+            .where(
+                Lead.id == lead_id,
+                _is_stuck(stuck_after),
+                ~_UNSENT,
+                ~_DEAD,
+                or_(true() if forced else false(), Repair.next_at.is_(None), Repair.next_at <= func.now()),
+            )
+        )
+        if allowed is None:
+            return False
+        await _state_again(session, lead)
+        await session.execute(_count_repair(lead_id))
+    REPAIRS.inc()
+    log.info("lead_repaired", lead_id=str(lead_id))
+    return True
+
+
+async def reconcile(sessions: Sessions, stuck_after: float) -> int:
+    """One unattended round: measure, and repair what may be repaired. Returns how many events were said."""
+    async with sessions() as session:
+        total = int(await session.scalar(select(func.count()).select_from(Lead).where(_is_stuck(stuck_after))) or 0)
+        stuck = await find_stuck(session, stuck_after, limit=UNATTENDED_LIMIT)
+    STUCK.set(total)
+    if total > UNATTENDED_LIMIT:
+        log.error("too_many_stuck", stuck=total, remedy="look for the cause, then: leadctl reconcile")
+        return 0
+    said = 0
+    for one in stuck:
+        said += await repair_lead(sessions, one.lead_id, stuck_after)
+    return said
+
+
+async def rebuild_assignment(sessions: Sessions) -> tuple[int, int]:
+    """Say every attorney and every open lead again: an emptied assignment database is whole afterwards.
+
+    Returns how many attorneys and leads were said.
+    """
+    attorneys = await restate_attorneys(sessions)
+    leads, last = 0, UUID(int=0)
+    while True:
+        async with sessions.begin() as session:
+            found = await session.scalars(
+                select(Lead)
+                .where(Lead.status.in_(OPEN), Lead.id > last)
+                .order_by(Lead.id)
+                .limit(REBUILD_BATCH)
+                .with_for_update()
+            )
+            batch = found.all()
+            for lead in batch:
+                await _state_again(session, lead)
+        if not batch:
+            return attorneys, leads
+        leads, last = leads + len(batch), batch[-1].id
+
+
+async def _state_again(session: AsyncSession, lead: Lead) -> None:
+    if lead.assigned_to is None:
+        await outbox.add(session, state_of(lead, LeadRegistered), correlation_id=lead.trace_id)
+        return
+    owner = await session.get_one(Attorney, lead.assigned_to)
+    await outbox.add(session, state_of(lead, LeadReassigned, attorney=owner), correlation_id=lead.trace_id)
+
+
+def _count_repair(lead_id: UUID) -> Insert:
+    wait = func.least(LONGEST_WAIT_S, FIRST_WAIT_S * func.power(2, Repair.times))
+    fresh = insert(Repair).values(lead_id=lead_id, times=1, next_at=func.now() + _seconds(FIRST_WAIT_S))
+    return fresh.on_conflict_do_update(
+        index_elements=["lead_id"],
+        set_={
+            "times": Repair.times + 1,
+            "last_at": func.now(),
+            "next_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, wait),
+        },
+    )
