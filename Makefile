@@ -7,7 +7,7 @@ LOCK = $(or $(wildcard .local/uv/bin/uv),uv) pip compile --quiet --universal --p
 .PHONY: help bootstrap run up down status clean test lint type fmt migrate settings lock
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 bootstrap: ## make or update the environment in .local/ (the other targets do it by themselves)
 	@$(PYTHON) -m deploy.local.bootstrap
@@ -47,3 +47,29 @@ settings: bootstrap ## show every setting with type, default and meaning; ARGS=-
 
 lock: bootstrap ## write both locks anew from the pyproject files: developers' and the images'
 	@$(LOCK) --group dev --output-file requirements.lock && $(LOCK) --constraints requirements.lock --output-file deploy/requirements.runtime.lock
+
+# --- Docker: PROFILE=dev-app puts the product's processes into containers too, beside the infrastructure ---
+PROFILE ?= dev-infra
+SERVICES_OF_dev-infra := postgres rabbitmq seaweedfs mail
+SERVICES_OF_dev-app :=
+COMPOSE := docker compose --file docker-compose.yml --file deploy/compose/ports.yml
+TEST_COMPOSE := $(COMPOSE) --project-name leads-test --env-file deploy/compose/test.env
+.PHONY: dev-stack-up dev-stack-run dev-stack-down test-stack-up test-stack-down test-docker
+
+dev-stack-up: $(if $(filter dev-infra dev-app,$(PROFILE)),,no-such-PROFILE-as-$(PROFILE)) ## the infrastructure in Docker; PROFILE=dev-app: everything
+	@$(COMPOSE) up --build --wait $(SERVICES_OF_$(PROFILE))
+
+dev-stack-run: bootstrap dev-stack-up ## the infrastructure in Docker, the four processes here; Ctrl-C stops these
+	@exec $(BIN)/python -m deploy.compose run
+
+dev-stack-down: ## stop what is in Docker; the data is kept
+	@$(COMPOSE) down --remove-orphans
+
+test-stack-up: ## the infrastructure for tests in Docker: own project, own ports (8310 ...)
+	@$(TEST_COMPOSE) up --wait $(SERVICES_OF_dev-infra)
+
+test-stack-down: ## stop it and take its data away
+	@$(TEST_COMPOSE) down --volumes --remove-orphans
+
+test-docker: bootstrap ## bring the composed stack up and run the journey against it, also scaled; needs Docker
+	@$(BIN)/pytest deploy/compose/tests $(ARGS)
