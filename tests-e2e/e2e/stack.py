@@ -131,7 +131,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
 def _up(home: Path, settings: Mapping[str, str]) -> None:
     """Bring it up; when somebody has just taken one of our ports, try others."""
     for attempt in (1, 2, 3):
-        done = _supervisor("up", home, {**settings, "LEADS_PORT_BASE": str(_free_base())})
+        done = _supervisor("up", home, {**settings, "LEADS_PORT_BASE": str(free_base())})
         if done.returncode == 0:
             return
         if "is in use" not in done.stdout or attempt == 3:
@@ -162,7 +162,7 @@ def _tails(home: Path) -> str:
     return "\n".join(tails)
 
 
-def _free_base() -> int:
+def free_base() -> int:
     """A base whose hundred ports are free, above other checkouts' and below the system's own (32768 ...)."""
     choose = random.Random(os.getpid() * 1_000_003 + time.monotonic_ns())
     for _ in range(50):
