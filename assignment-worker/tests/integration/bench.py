@@ -31,6 +31,8 @@ from shared_schemas.events import (
 )
 from sqlalchemy import delete, func, select
 
+from deploy.local.service_addresses import DatabaseAddresses
+
 TYPES = {event.type: event for event in EVENTS}
 MORNING = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -38,10 +40,10 @@ MORNING = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 class Bench:
     """One database and everything a test says to the service and asks of it."""
 
-    def __init__(self, sessions: Sessions, new_sessions: Callable[[], Sessions], app_url: str) -> None:
+    def __init__(self, sessions: Sessions, new_sessions: Callable[[], Sessions], addresses: DatabaseAddresses) -> None:
         self.sessions = sessions
         self.new_sessions = new_sessions
-        self.app_url = app_url
+        self.app_url, self.owner_url = addresses.app_url, addresses.owner_url
         self._minutes = itertools.count()
         self._versions: defaultdict[UUID, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
         self._handlers = {

@@ -35,4 +35,4 @@ async def new_sessions(database: DatabaseAddresses) -> AsyncIterator[Callable[[]
 
 @pytest.fixture
 def bench(new_sessions: Callable[[], Sessions], database: DatabaseAddresses) -> Bench:
-    return Bench(new_sessions(), new_sessions, database.app_url)
+    return Bench(new_sessions(), new_sessions, database)

@@ -11,7 +11,6 @@ import pytest
 from assignment_worker import repository
 from assignment_worker.choosing import Choosing
 from assignment_worker.models import Attorney
-from service_chassis.database import plain_url
 from shared_schemas.events import Event
 from sqlalchemy import update
 
@@ -32,7 +31,7 @@ async def choosers(bench: Bench, count: int, *, batch: int = 200, tick: float = 
     ]
     tasks = [asyncio.create_task(loop.run(stop)) for loop in loops]
     try:
-        await eventually(lambda: listening(bench, count))
+        await eventually(functools.partial(listening, bench, count))
         yield loops
     finally:
         stop.set()
@@ -40,7 +39,7 @@ async def choosers(bench: Bench, count: int, *, batch: int = 200, tick: float = 
 
 
 async def listening(bench: Bench, count: int) -> bool:
-    connection = await asyncpg.connect(plain_url(bench.app_url))
+    connection = await asyncpg.connect(bench.app_url)
     try:
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%listening' AND query LIKE 'LISTEN%'"
@@ -77,7 +76,7 @@ async def test_a_thousand_leads_are_spread_evenly_and_every_worker_chooses(bench
         await bench.attorney()
     async with choosers(bench, workers):
         await register_in_parallel(bench, LEADS)
-        await eventually(lambda: settled(bench, LEADS))
+        await eventually(functools.partial(settled, bench, LEADS))
     loads = await bench.open_leads()
     assert max(loads.values()) - min(loads.values()) <= 1
     by_worker = Counter(assignment.worker for assignment in await bench.assignments())
@@ -145,14 +144,35 @@ async def test_the_tick_finds_what_no_event_announces(bench: Bench) -> None:
 
 async def test_a_lost_database_ends_no_loop(bench: Bench) -> None:
     attorney = await bench.attorney()
-    async with choosers(bench, 2):
-        connection = await asyncpg.connect(plain_url(bench.app_url))
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        await connection.close()
-        await eventually(lambda: listening(bench, 2))
+    async with choosers(bench, 2) as loops:
+        async with database_away(bench):
+            for loop in loops:
+                loop.wake()
+            await eventually(functools.partial(all_failing, loops))
+        await eventually(functools.partial(listening, bench, 2))
         await bench.hear(bench.registered())
-        await eventually(lambda: settled(bench, 1))
+        await eventually(functools.partial(settled, bench, 1))
+        assert not await all_failing(loops)
     assert await bench.open_leads() == {attorney: 1}
+
+
+@contextlib.asynccontextmanager
+async def database_away(bench: Bench) -> AsyncIterator[None]:
+    """End every connection of the application role and let nobody in until the end of the block."""
+    owner = await asyncpg.connect(bench.owner_url)
+    application = await asyncpg.connect(bench.app_url)
+    name = await owner.fetchval("SELECT quote_ident(current_database())")
+    await owner.execute(f"ALTER DATABASE {name} WITH CONNECTION LIMIT 0")
+    await application.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+    )
+    await application.close()
+    yield
+    await owner.execute(f"ALTER DATABASE {name} WITH CONNECTION LIMIT -1")
+    await owner.close()
+
+
+async def all_failing(loops: list[Choosing]) -> bool:
+    outcomes = await asyncio.gather(*(loop.check() for loop in loops), return_exceptions=True)
+    return all(isinstance(outcome, RuntimeError) for outcome in outcomes)
