@@ -36,7 +36,7 @@ async def on_data_erased(session: AsyncSession, event: LeadDataErased, envelope:
         actor=event.service,
         event_id=envelope.message_id,
         occurrence=f"lead.data-erased:{event.service}",
-        at=envelope.timestamp,
+        at=timeline.said_at(envelope),
         detail={"counts": event.counts},
     )
 

@@ -1,15 +1,28 @@
 """The timeline of a lead: rows written by the handler of each event, never twice, without personal data."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from service_chassis.envelope import Envelope
 from service_chassis.outbox import new_event_id
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api.models import TimelineEntry
+
+
+def said_at(envelope: Envelope) -> datetime | None:
+    """When an event was said, to the millisecond: its id tells (UUIDv7, RFC 9562 s. 5.7).
+
+    AMQP's own timestamp has whole seconds, and would put an answer before what it answers.
+    """
+    try:
+        event_id = UUID(envelope.message_id)
+    except ValueError:
+        return envelope.timestamp
+    return datetime.fromtimestamp((event_id.int >> 80) / 1000, UTC) if event_id.version == 7 else envelope.timestamp
 
 
 async def record(

@@ -65,7 +65,7 @@ async def apply_waiting(session: AsyncSession, event: LeadWaiting, envelope: Env
         actor=ACTOR,
         event_id=envelope.message_id,
         occurrence=f"lead.waiting:{event.epoch}:{event.decision}",
-        at=envelope.timestamp,
+        at=timeline.said_at(envelope),
         detail={
             "reason": event.reason,
             "epoch": event.epoch,

@@ -98,6 +98,6 @@ async def _record(
         actor=ACTOR,
         event_id=envelope.message_id,
         occurrence=f"{event.delivery_id}:{attempt}:{type_}",
-        at=at or envelope.timestamp,
+        at=at or timeline.said_at(envelope),
         detail={"kind": event.kind, "delivery_id": str(event.delivery_id), **detail},
     )
