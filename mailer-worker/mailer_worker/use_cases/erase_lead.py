@@ -40,7 +40,6 @@ async def erase_lead(session: AsyncSession, event: LeadErased) -> None:
     tombstone.counts = {
         "deliveries": await _delete_deliveries(session, event, DeliveryState.ERASED),
         "outreach_cancellations": cast(CursorResult[Any], await session.execute(cancellations)).rowcount,
-        "outbox": await outbox.forget_lead(session, event.lead_id),
     }
     if not running:
         await _complete(session, tombstone)
@@ -68,11 +67,10 @@ async def release_erased(session: AsyncSession, delivery_id: object, attempt: in
 async def _complete(session: AsyncSession, tombstone: ErasedLead) -> None:
     rest = delete(Delivery).where(Delivery.lead_id == tombstone.lead_id)
     deleted = cast(CursorResult[Any], await session.execute(rest)).rowcount
-    unsent = await outbox.forget_lead(session, tombstone.lead_id)
     tombstone.counts = {
         **tombstone.counts,
         "deliveries": tombstone.counts.get("deliveries", 0) + deleted,
-        "outbox": tombstone.counts.get("outbox", 0) + unsent,
+        "outbox": await outbox.forget_lead(session, tombstone.lead_id),
     }
     tombstone.completed_at = await repository.database_now(session)
     await _say(session, tombstone)
