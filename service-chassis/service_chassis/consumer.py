@@ -1,28 +1,31 @@
 """Consuming: FastStream on a broker connection of its own, started only while the database answers.
 
 A session is one `RabbitBroker` from start to stop. It ends when the process stops, when a handler found
-the database away, or when the broker link is gone for good; the next session begins on the next node
-once the database answers. Ending the session gives every message in flight back to the broker, so
-nothing is held by a process that cannot work.
+the database away, or when the broker has not answered, or has not known us as a consumer, for a while;
+the next session begins on the next node once the database answers. Ending the session closes its
+connection whatever happens, so that every message in flight goes back to the broker: nothing is held by
+a process that cannot work, nor by a connection that nobody looks after.
 """
 
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
+from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from service_chassis import telemetry
-from service_chassis.broker_link import broker_urls, with_heartbeat
+from service_chassis.broker_link import CONNECT_TIMEOUT_S, broker_urls, with_heartbeat
 from service_chassis.database import Sessions
 from service_chassis.hearing import QueueHearer, Subscription
 from service_chassis.settings import ConsumerGroup
 from service_chassis.topology import declare_once
-from service_chassis.transient import is_dependency_away
+from service_chassis.transient import is_cancelled_by_us, is_dependency_away
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +33,12 @@ Probe = Callable[[], Awaitable[None]]
 """Returns when the database answers, raises what its driver raises when it does not."""
 
 RETRY_S = 1.0
+START_S = 10.0
+STOP_S = 5.0
+"""Beyond the handlers' own grace."""
+CLOSE_S = 1.0
+LOOK_S = 1.0
+LOOK_TIMEOUT_S = 2.0
 LINK_LOST_S = 5.0
 
 
@@ -82,35 +91,63 @@ class Consumer:
     async def _session(self, stop: asyncio.Event) -> None:
         self._pause.clear()
         broker = self._make_broker(next(self._urls))
+        connection: AbstractConnection | None = None
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(START_S):
+                connection = await broker.connect()
                 await broker.start()
             self.is_connected = True
             log.info("consuming", queues=sorted(self._hearers))
-            await self._until_over(broker, stop)
+            await self._until_over(connection, stop)
         finally:
             self.is_connected = False
             with contextlib.suppress(Exception):  # a broken link may fail to close in any way; it is dropped
-                async with asyncio.timeout(self._settings.consumer_grace + 5):
+                async with asyncio.timeout(self._settings.consumer_grace + STOP_S):
                     await broker.stop()
+            if connection is not None:
+                # A stop that was given up leaves a connection that reconnects for ever and keeps what it is sent.
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(CLOSE_S):
+                        await connection.close()
 
-    async def _until_over(self, broker: RabbitBroker, stop: asyncio.Event) -> None:
-        lost_for = 0.0
+    async def _until_over(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
+        good_at = time.monotonic()
         while not (stop.is_set() or self._pause.is_set()):
-            self.is_connected = await broker.ping(timeout=0.5)
-            lost_for = 0.0 if self.is_connected else lost_for + 1.5
-            if lost_for > LINK_LOST_S:
+            self.is_connected = await self._is_heard(connection)
+            if self.is_connected:
+                good_at = time.monotonic()
+            elif time.monotonic() - good_at > LINK_LOST_S:
                 log.warning("consumer_link_lost")
                 return
-            await _first(stop, self._pause, seconds=1.0)
+            await _first(stop, self._pause, seconds=LOOK_S)
         if self._pause.is_set():
             log.warning("consumer_paused", reason="database away")
+
+    async def _is_heard(self, connection: AbstractConnection) -> bool:
+        """Whether the broker answers on this connection and every queue has a consumer.
+
+        The library's own ping says yes until a heartbeat dies, and to a consumer that the broker has cancelled.
+        """
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_S), connection.channel(publisher_confirms=False) as channel:
+                for name in self._hearers:
+                    queue = await channel.declare_queue(name, passive=True)
+                    if not queue.declaration_result.consumer_count:
+                        return False
+        except asyncio.CancelledError:
+            if is_cancelled_by_us(asyncio.current_task()):
+                raise
+            return False
+        except Exception:  # a dying link fails in any way
+            return False
+        return True
 
     def _make_broker(self, url: str) -> RabbitBroker:
         broker = RabbitBroker(
             with_heartbeat(url, self._settings.consumer_heartbeat),
             fail_fast=True,
             reconnect_interval=1.0,
+            timeout=CONNECT_TIMEOUT_S,
             graceful_timeout=self._settings.consumer_grace,
             default_channel=Channel(on_return_raises=True),
             app_id=self._app_id,
