@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import re
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -100,17 +101,17 @@ class FaultProxy:
         return len(self._writers) // 2
 
     async def close(self) -> None:
-        self.cut()
         self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.refuse()
+        self._open.set()
+        await asyncio.gather(*self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         if self._refusing:
             writer.transport.abort()
             return
@@ -130,7 +131,6 @@ class FaultProxy:
             self._writers -= {writer, far_writer}
             writer.transport.abort()
             far_writer.transport.abort()
-            self._tasks.discard(task)
 
     async def _pump(self, side: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tail = b""
@@ -175,9 +175,8 @@ class Bench:
     amqp_url: str
     broker: BrokerAddresses
     sessions: Sessions
-    sql: "asyncpg.Connection[asyncpg.Record]"
+    sql: "asyncpg.Pool[asyncpg.Record]"
     channel: AbstractChannel
-    _stack: contextlib.AsyncExitStack = field(repr=False)
 
     @property
     def vhost(self) -> str:
@@ -228,16 +227,39 @@ class Bench:
         queue: str = ROSTER,
     ) -> str:
         """Publish straight to a queue; give the message id (a new one unless given)."""
-        message_id = str(uuid4()) if message_id == "" else message_id
+        content = event.model_dump_json().encode() if event else body
+        if message_id is None:
+            self._publish_without_id(content, queue, message_type)
+            return ""
+        message_id = message_id or str(uuid4())
         message = aio_pika.Message(
-            event.model_dump_json().encode() if event else body,
+            content,
             message_id=message_id,
             type=message_type,
             headers=headers or {},
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         )
         await self.channel.default_exchange.publish(message, queue, mandatory=True)
-        return message_id or ""
+        return message_id
+
+    def _publish_without_id(self, content: bytes, queue: str, message_type: str | None) -> None:
+        """By way of the management API: our client library makes up an id where there is none."""
+        body = {
+            "properties": {"delivery_mode": 2, "type": message_type},
+            "routing_key": queue,
+            "payload": b64encode(content).decode(),
+            "payload_encoding": "base64",
+        }
+        path = f"/api/exchanges/{quote(self.vhost, safe='')}/amq.default/publish"
+        assert self.broker.management.call("POST", path, body) == 200
+
+    async def waiting(self) -> tuple[int, int]:
+        """Messages that wait in the roster's two queues (not those in hand), and consumers."""
+        found = [
+            (await self.channel.declare_queue(name, passive=True)).declaration_result
+            for name in (ROSTER, ASSIGNMENT_ROSTER.retry_name)
+        ]
+        return sum(queue.message_count or 0 for queue in found), found[0].consumer_count or 0
 
     async def take(self, queue: str = ROSTER) -> AbstractIncomingMessage | None:
         """Take one message off a queue."""

@@ -53,12 +53,11 @@ async def bench(
     async with contextlib.AsyncExitStack() as stack:
         engine = make_engine(DatabaseGroup(database_url=database.app_url), "test")
         stack.push_async_callback(engine.dispose)
-        sql = await asyncpg.connect(database.owner_url)
-        stack.push_async_callback(sql.close)
+        sql = await stack.enter_async_context(asyncpg.create_pool(database.owner_url, min_size=1, max_size=3))
         await sql.execute(EFFECTS)
         connection = await aio_pika.connect(quick_vhost)
         stack.push_async_callback(connection.close)
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         await declare(channel)
         admin_url = f"{postgres_server.admin_url.rpartition('/')[0]}/{database.app_url.rpartition('/')[2]}"
-        yield Bench(database, admin_url, quick_vhost, rabbitmq_server, make_sessions(engine), sql, channel, stack)
+        yield Bench(database, admin_url, quick_vhost, rabbitmq_server, make_sessions(engine), sql, channel)
