@@ -85,11 +85,16 @@ def work() -> int:
 
 
 def supervise() -> int:
+    asked_to_stop = {signal.SIGTERM}
     while True:
+        signal.pthread_sigmask(signal.SIG_BLOCK, asked_to_stop)
         pid = os.fork()
         if not pid:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, asked_to_stop)
             os._exit(work())
         signal.signal(signal.SIGTERM, lambda *_, child=pid: os.kill(child, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, asked_to_stop)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code != DEATH:
             return code
