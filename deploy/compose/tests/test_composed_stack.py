@@ -80,18 +80,25 @@ def mails(composed: RunningStack, containing: str) -> Counter[str]:
     return Counter(to["address"] for one in listed for to in one["envelope"]["to"] if containing in to["address"])
 
 
-def choosers(composed: RunningStack, leads: list[str]) -> set[str]:
-    """The assignment workers that chose for these leads."""
+def ask(composed: RunningStack, database: str, question: str, *values: object) -> set[str]:
+    """The texts that one query gives."""
 
-    async def ask() -> set[str]:
-        connection = await asyncpg.connect(composed.addresses.settings()["ASSIGNMENT_DATABASE_URL"])
+    async def fetch() -> set[str]:
+        connection = await asyncpg.connect(composed.addresses.settings()[f"{database}_DATABASE_URL"])
         try:
-            rows = await connection.fetch("SELECT worker FROM assignments WHERE lead_id = ANY($1::uuid[])", leads)
+            return {str(row[0]) for row in await connection.fetch(question, *values)}
         finally:
             await connection.close()
-        return {row["worker"] for row in rows}
 
-    return asyncio.run(ask())
+    return asyncio.run(fetch())
+
+
+def assert_each_mailed_once(composed: RunningStack, mark: str, people: list[str]) -> None:
+    """Once, or more often where the mailer lists the delivery as ambiguous: a slow relay can make it so."""
+    got = mails(composed, mark)
+    ambiguous = ask(composed, "MAILER", "SELECT address FROM deliveries WHERE ambiguous")
+    assert sorted(got) == sorted(people)
+    assert {address for address, count in got.items() if count > 1} <= ambiguous
 
 
 def journey(composed: RunningStack) -> None:
@@ -128,8 +135,9 @@ def test_the_journey_holds_with_four_assignment_workers_and_two_mailers(
         leads = list(clients.map(lambda email: post(staff, email), people))
 
     reached(staff, leads, within=60)
-    assert mails(composed, mark) == Counter(people)
-    assert len(choosers(composed, leads)) > 1
+    assert_each_mailed_once(composed, mark, people)
+    chosen_by = "SELECT worker FROM assignments WHERE lead_id = ANY($1::uuid[])"
+    assert len(ask(composed, "ASSIGNMENT", chosen_by, leads)) > 1
     journey(composed)
 
 
@@ -143,12 +151,15 @@ def test_rabbitmq_away_costs_no_lead(composed: RunningStack, staff: httpx.Client
     composed.compose("start", "rabbitmq")
 
     reached(staff, leads, within=90)
-    assert mails(composed, mark) == Counter(people)
+    assert_each_mailed_once(composed, mark, people)
 
 
 def test_a_process_that_dies_is_started_again(composed: RunningStack, staff: httpx.Client) -> None:
-    """By its container's restart policy; pid 1 is docker-init, so the process itself is killed."""
-    composed.compose("exec", "-T", "mailer-worker", "python", "-c", "import os; os.kill(-1, 9)")
+    """By its container's restart policy: a lead's status is written by the one intake-worker, which is killed here.
+
+    Pid 1 is docker-init, so `kill -1` ends the process itself.
+    """
+    composed.compose("exec", "-T", "intake-worker", "python", "-c", "import os; os.kill(-1, 9)")
 
     lead_id = post(staff, f"{uuid.uuid4().hex}@example.com")
 
@@ -189,7 +200,7 @@ def test_images_hold_no_tests_and_no_root(composed: RunningStack) -> None:
         "intake-api",
         "sh",
         "-c",
-        "id -u; find / -xdev -path '*leads*' -name '.git*' 2>/dev/null; "
+        "id -u; find / -xdev -path '*leads*' -name .git 2>/dev/null; "
         "find /opt/leads /home/leads -name tests -path '*intake*' -o -name '*.env' -o -name '.local'",
     )
     assert found.split() == ["10001"]
