@@ -76,6 +76,7 @@ class Worker:
         self, stages: Mapping[str, asyncio.Event], tasks: Mapping[str, "asyncio.Task[None]"]
     ) -> None:
         loops = [task for name, task in tasks.items() if name not in stages]
+        reported = {task for task in tasks.values() if task.done()}
         for stage, members in (
             ("consumer", [tasks["consumer"]]),
             ("loops", loops),
@@ -88,7 +89,11 @@ class Worker:
                 for task in pending:
                     log.warning("cancelled_on_stop", task=task.get_name())
                     task.cancel()
-                await asyncio.gather(*pending, return_exceptions=True)
+                for task, end in zip(members, await asyncio.gather(*members, return_exceptions=True), strict=True):
+                    if isinstance(end, Exception) and task not in reported:
+                        log.warning(
+                            "died_on_stop", task=task.get_name(), **telemetry.log_fields(_first_leaf(end) or end)
+                        )
         await self.engine.dispose()
 
     def _report_death(self, tasks: Mapping[str, "asyncio.Task[None]"]) -> int:
