@@ -8,6 +8,7 @@ one line naming the queue and the difference.
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 
@@ -74,6 +75,7 @@ def main() -> int:
     if not urls:
         print("AMQP_URL is not set: give the broker's address", file=sys.stderr)  # noqa: T201 - a command prints
         return 2
+    logging.disable()  # the client library would add its own lines to ours
     try:
         asyncio.run(declare_once(urls))
     except (TopologyMismatchError, ConnectionError) as error:
