@@ -23,6 +23,7 @@ ORDER = (
     "test_journey",
     "test_bad_input",
     "test_same_address",
+    "test_planted_faults",
     "test_waiting",
     "test_outages",
     "test_sigterm",

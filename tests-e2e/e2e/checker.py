@@ -238,7 +238,7 @@ class Scenario:
         self.stack = stack
         self.crowd = Crowd()
         self.log = ClientLog()
-        self._since = since
+        self.since = since
         self._report = report
 
     @classmethod
@@ -252,7 +252,7 @@ class Scenario:
         wanted = frozenset(final)
 
         async def left() -> dict[str, int]:
-            counts = await evidence.fetch(self.stack, "intake", _STATUS_COUNTS, self._since)
+            counts = await evidence.fetch(self.stack, "intake", _STATUS_COUNTS, self.since)
             unfinished = {row["status"]: row["count"] for row in counts if row["status"] not in wanted}
             return unfinished or await evidence.undrained(self.stack)
 
@@ -265,7 +265,7 @@ class Scenario:
         """Wait for quiet, gather, judge, print, and fail on any finding."""
         await self.settle(final, within)
         addresses = {attempt.address for attempt in self.log.attempts}
-        seen = await evidence.gather(self.stack, self._since, addresses, self.crowd.canary)
+        seen = await evidence.gather(self.stack, self.since, addresses, self.crowd.canary)
         report = judge(self.log, seen, final=final)
         self._report(report.table())
         assert not report.failed, f"the checker found: {', '.join(map(str.strip, report.failed))}\n{report.table()}"
