@@ -32,7 +32,7 @@ _PORTS = {
 def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """The stack, built and up. What a killed session of this checkout has left is taken away first."""
     if not engine_answers():
-        pytest.fail("no Docker engine answers: start one (here: docker-standins up)", pytrace=False)
+        pytest.fail("no Docker engine answers: start one, then run this again", pytrace=False)
     project = f"leads-e2e-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
     base = free_base()
     variables = {name: str(base + offset) for name, offset in _PORTS.items()}
