@@ -4,7 +4,7 @@
 
 - A dependency away: reject (the broker brings it back after its delay), stop consuming until the
   database answers, never counted against the message.
-- Lost against another transaction: tried again in place, three times.
+- Lost against another transaction: tried again in place, three times; then as if the database were away.
 - Any other error: counted in `failures`; at the limit the message is dead-lettered and acked.
 - A message that cannot be understood: dead-lettered at once.
 - A suspect (see `failures`): handled alone after a committed mark; the fourth mark is the last.
@@ -119,8 +119,8 @@ class QueueHearer:
         try:
             await self._make_effect(event, envelope)
         except Exception as error:
-            if is_dependency_away(error):
-                self._note_away(error)
+            if is_dependency_away(error) or is_collision(error):
+                self._on_database_away()
                 self._count("rejected_away")
                 log.warning("dependency_away", **telemetry.log_fields(error))
                 raise RejectMessage from error
