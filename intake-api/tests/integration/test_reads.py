@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import httpx
@@ -142,3 +143,14 @@ async def test_unknown_routes_and_methods_are_problems(intake: Intake) -> None:
     wrong = await intake.client.delete("/api/v1/leads")
     assert (missing.status_code, wrong.status_code) == (404, 405)
     assert missing.headers["content-type"] == wrong.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("method", "path"), [("PATCH", f"{LEADS}/{uuid4()}"), ("POST", "/api/v1/attorneys")])
+async def test_a_body_too_large_is_413_on_every_route(staff: httpx.AsyncClient, method: str, path: str) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1024
+
+    for content in (b" " * 100_000, chunks()):
+        answer = await staff.request(method, path, content=content, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (413, "body")
