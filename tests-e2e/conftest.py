@@ -6,6 +6,7 @@ run. `E2E_PATIENCE=2` doubles every deadline. `E2E_KEEP_HOME=1` keeps a stack's 
 
 import os
 import random
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -60,11 +61,14 @@ def stack() -> Iterator[Stack]:
     if given:
         yield running_stack(Path(given))
         return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: with teardown
     try:
         with own_stack("session", {**QUICK, **SCALE}) as stack:
             yield stack
     except StackFailedError as error:
         pytest.fail(str(error), pytrace=False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
