@@ -30,8 +30,8 @@ ORDER = (
     "test_sigterm",
     "test_kills",
     "test_uploads",
-    "test_fairness",
     "test_many_clients",
+    "test_fairness",
 )
 _FIGURES = pytest.StashKey[list[str]]()
 

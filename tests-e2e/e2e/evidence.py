@@ -217,7 +217,7 @@ async def _from_intake(stack: Stack, found: Evidence, since: datetime) -> None:
         rows = await intake.fetch("SELECT key_hash, submission_id FROM idempotency_keys WHERE created_at >= $1", since)
         found.keys = {row["key_hash"]: str(row["submission_id"]) if row["submission_id"] else None for row in rows}
         mine = [row["lead_id"] for row in await intake.fetch(_LEADS_SINCE, since)]
-        found.leads = [_lead(row) for row in await intake.fetch("SELECT * FROM leads WHERE id = ANY($1)", mine)]
+        found.leads = [_lead(row) for row in await intake.fetch(_LEADS, mine)]
         rows = await intake.fetch(_REACHED_ROWS, mine)
         found.reached_rows = {str(row["lead_id"]): row["count"] for row in rows}
         rows = await intake.fetch(_INTAKE_LOADS, list(OPEN))
@@ -230,7 +230,7 @@ async def _from_intake(stack: Stack, found: Evidence, since: datetime) -> None:
 
 
 def _lead(row: asyncpg.Record) -> LeadRow:
-    known = row["outreach_next_at"] or (None if row["outreach_final"] else row["outreach_reason"])
+    known = row["next_mail_at"] or (None if row["outreach_final"] else row["outreach_reason"])
     return LeadRow(
         id=str(row["id"]),
         address=row["email_key"],
@@ -305,6 +305,11 @@ def _objects(stack: Stack, keys: list[str]) -> dict[str, str]:
     return there
 
 
+# A next attempt that should have been is none (design.md, invariant 5, with the age set to 0).
+_LEADS = """
+    SELECT *, CASE WHEN outreach_next_at > clock_timestamp() THEN outreach_next_at END AS next_mail_at
+    FROM leads WHERE id = ANY($1)
+"""
 _LEADS_SINCE = """
     SELECT DISTINCT lead_id FROM submissions WHERE received_at >= $1
     UNION SELECT id FROM leads WHERE created_at >= $1
