@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import time
 
-import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 from service_chassis import telemetry
-from service_chassis.database import CONNECT_TIMEOUT_S, Sessions, plain_url, server_settings
+from service_chassis.database import Sessions
+from service_chassis.listening import listen
 
 from assignment_worker import repository
 from assignment_worker.use_cases.choose import Round, choose
@@ -32,7 +32,7 @@ class Choosing:
     """The loop and its wake-up. ``run`` ends soon after ``stop`` is set."""
 
     def __init__(self, database_url: str, sessions: Sessions, worker: str, *, batch: int, tick: float) -> None:
-        self._database_url = plain_url(database_url)
+        self._database_url = database_url
         self._sessions = sessions
         self._worker = worker
         self._batch = batch
@@ -53,7 +53,9 @@ class Choosing:
     async def run(self, stop: asyncio.Event) -> None:
         """Choose until ``stop``."""
         tasks = [
-            asyncio.create_task(self._listen(stop), name="choosing-listen"),
+            asyncio.create_task(
+                listen(self._database_url, repository.CHANNEL, self._worker, self.wake, stop), name="choosing-listen"
+            ),
             asyncio.create_task(self._wake_at(stop), name="choosing-stop"),
         ]
         try:
@@ -105,32 +107,3 @@ class Choosing:
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self.wake()
-
-    async def _listen(self, stop: asyncio.Event) -> None:
-        """Be woken by the commits of other workers, through every loss of the connection."""
-        away = False
-        while not stop.is_set():
-            connection: asyncpg.Connection | None = None
-            lost = asyncio.Event()
-            try:
-                connection = await self._connect()
-                connection.add_termination_listener(lambda *_, lost=lost: lost.set())
-                await connection.add_listener(repository.CHANNEL, lambda *_: self.wake())
-                away = False
-                self.wake()
-                await lost.wait()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                if not away:
-                    log.warning("choosing_not_listening", **telemetry.log_fields(error))
-                away = True
-            finally:
-                if connection is not None:
-                    connection.terminate()
-            await asyncio.sleep(RETRY_S)
-
-    async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
-            self._database_url,
-            timeout=CONNECT_TIMEOUT_S,
-            server_settings=dict(server_settings(f"{self._worker} listening", statement_s=10, idle_transaction_s=5)),
-        )

@@ -47,6 +47,7 @@ class Sender:
         self._probe: asyncio.Task[None] | None = None
         self._turned_at = time.monotonic()
         self._measured_at = 0.0
+        self._cleaned_at = -settings.sender_tick
 
     def wake(self) -> None:
         """Something may be due."""
@@ -92,9 +93,13 @@ class Sender:
         return pause
 
     async def _clean_up(self) -> None:
+        """Take back lost attempts and end erasures: once a tick, not at every wake-up."""
+        if time.monotonic() - self._cleaned_at < self._settings.sender_tick:
+            return
         async with self._sessions.begin() as session:
             lost = await recover_lost(session, self._settings)
             await finish_erasures(session)
+        self._cleaned_at = time.monotonic()
         if lost:
             log.warning("attempts_lost", count=lost)
 

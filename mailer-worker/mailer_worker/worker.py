@@ -13,6 +13,7 @@ from service_chassis import database, jobs, telemetry
 from service_chassis.consumer import Consumer
 from service_chassis.database import Sessions, make_engine, make_sessions
 from service_chassis.hearing import Subscription
+from service_chassis.listening import listen
 from service_chassis.process import Worker
 from service_chassis.relay import Relay
 from service_chassis.settings import load, worker_name
@@ -21,8 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mailer_worker.handlers import HANDLERS
 from mailer_worker.lead_description import describe_lead
-from mailer_worker.listener import listen
 from mailer_worker.mail import MailWriter
+from mailer_worker.repository import CHANNEL
 from mailer_worker.sender import Sender
 from mailer_worker.settings import MailerSettings
 from mailer_worker.smtp import SmtpSender
@@ -51,7 +52,7 @@ def build(settings: MailerSettings) -> Worker:
         ops_port=settings.ops_port,
         loops={
             "sender": partial(_run_sender, sender, sender_engine),
-            "listener": partial(listen, database_url, sender.wake),
+            "listener": partial(listen, database_url, CHANNEL, SERVICE, sender.wake),
         },
         jobs=(
             jobs.forget_old_messages(sessions, settings.housekeeping_interval),

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import asyncpg
 from mailer_worker.attempt import run_attempt
-from mailer_worker.listener import listen
+from mailer_worker.repository import CHANNEL
 from mailer_worker.use_cases.clear_contact_data import clear_contact_data
 from service_chassis.database import Sessions
+from service_chassis.listening import listen
 from shared_schemas.events import LeadReachedOut
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -55,7 +56,9 @@ async def test_a_stored_delivery_wakes_the_sender_through_the_database(bench: Be
             woken.set()
             sender.wake()
 
-        listening = asyncio.create_task(listen(bench.settings.database_url.get_secret_value(), wake, stop))
+        listening = asyncio.create_task(
+            listen(bench.settings.database_url.get_secret_value(), CHANNEL, "mailer-worker", wake, stop)
+        )
         await asyncio.wait_for(woken.wait(), 5)
         began = time.monotonic()
         await bench.hear(bench.assigned())
@@ -69,12 +72,12 @@ async def test_a_stored_delivery_wakes_the_sender_through_the_database(bench: Be
 async def test_the_listener_comes_back_when_its_connection_is_cut(bench: Bench) -> None:
     stop, wakes = asyncio.Event(), asyncio.Queue[None]()
     url = bench.settings.database_url.get_secret_value()
-    listening = asyncio.create_task(listen(url, lambda: wakes.put_nowait(None), stop))
+    listening = asyncio.create_task(listen(url, CHANNEL, "mailer-worker", lambda: wakes.put_nowait(None), stop))
     await asyncio.wait_for(wakes.get(), 5)
     connection = await asyncpg.connect(url)
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE application_name = 'mailer-worker listener' AND datname = current_database()"
+        "WHERE application_name = 'mailer-worker listening' AND datname = current_database()"
     )
     await asyncio.wait_for(wakes.get(), 5)
     await connection.execute("NOTIFY deliveries")
