@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -101,7 +101,7 @@ class Relay:
         self._settings = settings
         self._app_id = app_id
         self._lanes = [
-            _Lane(self._database_url, PublishingLink(amqp_urls, declare), settings, app_id, number)
+            _Lane(self._database_url, PublishingLink(amqp_urls, declare), settings, app_id, number, self._wake_helpers)
             for number in range(settings.relay_lanes)
         ]
 
@@ -109,6 +109,10 @@ class Relay:
     def is_connected(self) -> bool:
         """Whether at least one lane has a broker link."""
         return any(lane.link.is_open for lane in self._lanes)
+
+    def _wake_helpers(self) -> None:
+        for lane in self._lanes[1:]:
+            lane.wake.set()
 
     def stalled_for(self) -> float:
         """Seconds since the slowest lane last came round; a healthy lane comes round every few seconds."""
@@ -122,39 +126,55 @@ class Relay:
 
 
 class _Lane:
-    def __init__(self, database_url: str, link: PublishingLink, settings: RelayGroup, app_id: str, number: int) -> None:
+    """One batch at a time.
+
+    The first lane is woken by NOTIFY and calls the others when it meets a full batch; they look by
+    themselves at every poll, too, should the first one hang.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        link: PublishingLink,
+        settings: RelayGroup,
+        app_id: str,
+        number: int,
+        on_backlog: Callable[[], None],
+    ) -> None:
         self._database_url = database_url
         self.link = link
         self._settings = settings
         self._app_id = app_id
         self.number = number
+        self._on_backlog = on_backlog
+        self.wake = asyncio.Event()
         self.turned_at = time.monotonic()
         self._declared_at = 0.0
         self._measured_at = 0.0
         self._broker_away = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        wake = asyncio.Event()
-        stopper = asyncio.create_task(_set_when(stop, wake), name="relay-stop")
+        stopper = asyncio.create_task(_set_when(stop, self.wake), name="relay-stop")
         try:
             while not stop.is_set():
-                await self._one_database_link(stop, wake)
+                await self._one_database_link(stop)
             await self._last_drain()
         finally:
             stopper.cancel()
             await self.link.drop()
 
-    async def _one_database_link(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
+    async def _one_database_link(self, stop: asyncio.Event) -> None:
         connection: asyncpg.Connection | None = None
         try:
             connection = await self._connect()
-            await connection.add_listener(CHANNEL, lambda *_: wake.set())
+            if self.number == 0:
+                await connection.add_listener(CHANNEL, lambda *_: self.wake.set())
             while not stop.is_set():
-                wake.clear()
+                self.wake.clear()
                 wait = await self._turn(connection, stop)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
-                        await wake.wait()
+                        await self.wake.wait()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("relay_database_away", lane=self.number, **telemetry.log_fields(error))
             self.turned_at = time.monotonic()
@@ -172,6 +192,7 @@ class _Lane:
             await self._keep_topology()
             while await self._drain(connection) == self._settings.relay_batch and not stop.is_set():
                 self.turned_at = time.monotonic()
+                self._on_backlog()
         except (AMQPError, ConnectionError, TimeoutError) as error:
             await self.link.drop()
             if not self._broker_away:
