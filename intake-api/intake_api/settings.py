@@ -94,8 +94,8 @@ class ResumeStorageSettings(ServiceSettings):
         if self.store is StoreKind.S3:
             if not self.s3_endpoint.startswith(("http://", "https://")):
                 raise ValueError("RESUMES_S3_ENDPOINT is missing or not an http(s) address")
-            if not self.s3_access_key or not self.s3_secret_key.get_secret_value():
-                raise ValueError(
-                    "RESUMES_S3_ACCESS_KEY and RESUMES_S3_SECRET_KEY are needed: S3 without keys lets everyone in"
-                )
+            if not self.s3_access_key:
+                raise ValueError("RESUMES_S3_ACCESS_KEY is missing: S3 without keys lets everyone in")
+            if problem := self.secret_problem(self.s3_secret_key):
+                raise ValueError(f"RESUMES_S3_SECRET_KEY {problem}: give 32 or more random bytes")
         return self

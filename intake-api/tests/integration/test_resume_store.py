@@ -20,6 +20,7 @@ from deploy.local.service_addresses import StoreAddresses
 
 def s3_settings(addresses: StoreAddresses, **changes: object) -> ResumeStorageSettings:
     fields: dict[str, object] = {
+        "environment": "test",
         "s3_endpoint": addresses.endpoint,
         "s3_access_key": addresses.access_key,
         "s3_secret_key": addresses.secret_key,

@@ -52,7 +52,10 @@ def test_weak_settings_are_refused_in_production(
     ("changes", "said"),
     [
         ({"RESUMES_S3_ENDPOINT": "127.0.0.1:9000"}, "RESUMES_S3_ENDPOINT"),
-        ({"RESUMES_S3_SECRET_KEY": ""}, "RESUMES_S3_SECRET_KEY"),
+        ({"RESUMES_S3_ACCESS_KEY": ""}, "RESUMES_S3_ACCESS_KEY"),
+        ({"RESUMES_S3_SECRET_KEY": ""}, "RESUMES_S3_SECRET_KEY is missing"),
+        ({"RESUMES_S3_SECRET_KEY": "short"}, "RESUMES_S3_SECRET_KEY is shorter"),
+        ({"RESUMES_S3_SECRET_KEY": "change-me-change-me-change-me-change-me"}, "RESUMES_S3_SECRET_KEY looks like"),
         ({"RESUMES_STORE": "filesystem"}, "RESUMES_PATH"),
         ({"RESUMES_STORE": "tape"}, "filesystem"),
     ],
@@ -60,7 +63,12 @@ def test_weak_settings_are_refused_in_production(
 def test_a_store_without_its_address_is_refused(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str
 ) -> None:
-    good = {"RESUMES_S3_ENDPOINT": "http://s3:8333", "RESUMES_S3_ACCESS_KEY": "a", "RESUMES_S3_SECRET_KEY": "b"}
+    monkeypatch.delenv("LEADS_ENVIRONMENT", raising=False)
+    good = {
+        "RESUMES_S3_ENDPOINT": "http://s3:8333",
+        "RESUMES_S3_ACCESS_KEY": "a",
+        "RESUMES_S3_SECRET_KEY": "kD3vX8mQ1zR5tY7wB2nL9sJ4hG6fC0aE",
+    }
     for name, value in {**good, **changes}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=said):
