@@ -4,7 +4,7 @@ BIN := .local/venv/bin
 MEMBERS := shared-schemas service-chassis intake-api assignment-worker mailer-worker
 LOCK = $(or $(wildcard .local/uv/bin/uv),uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(addsuffix /pyproject.toml,$(MEMBERS)) $(addprefix --no-emit-package ,$(MEMBERS))
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap run up down status clean test lint type fmt migrate settings lock
+.PHONY: help bootstrap run up down status clean test chaos chaos-short lint type fmt migrate settings lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ clean: ## stop everything and remove .local/: data, logs, environment
 
 test: bootstrap ## run all tests; ARGS="-k name" chooses
 	@TEST_SERVICES=$${TEST_SERVICES:-embedded} $(BIN)/pytest $(ARGS)
+
+chaos: bootstrap ## faults on purpose, with seeds, resumable: SCENARIO=F30 SEED=7 RUNS=20; what ran: `make chaos ARGS=report`
+	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos $(or $(ARGS),run $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)))
+
+chaos-short: bootstrap ## one run of each of the sixteen scenarios that say most
+	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos run --short $(ARGS)
 
 lint: bootstrap ## check style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

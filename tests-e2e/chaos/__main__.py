@@ -1,0 +1,206 @@
+"""The command line: `python -m chaos run|list|report`; see `make chaos`."""
+
+import argparse
+import asyncio
+import json
+import random
+import signal
+import sys
+import time
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from chaos import scenarios
+from chaos.arena import Arena
+from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, sub_seed, table
+from chaos.run import SCENARIOS, Named, Outcome, Run, VoidRunError
+from deploy.local.errors import StackError
+from deploy.local.layout import ROOT
+
+LEDGER = ROOT / ".local" / "chaos" / "ledger.jsonl"
+WINDOW_SEEDS = 20
+VOID_LIMIT = 5
+SHORT = (
+    *("F02", "F09", "F14", "F15", "F25", "F30", "F31"),
+    *("F13a", "F13b", "F17", "F20", "F23", "F27", "F33", "F40", "F46"),
+)
+_RUN_WITHIN = 300.0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run scenarios; what the ledger has as passed for this commit is skipped")
+    run.add_argument("--scenario", default="", help="names with commas or spaces (default: all); see `list`")
+    run.add_argument("--seed", type=int, help="seed of the first run, below 1000000 (default: 1)")
+    run.add_argument("--runs", type=int, help="runs of each, with seed, seed + 1, ... (default: windows 20, others 1)")
+    run.add_argument("--short", action="store_true", help="one run of each scenario of the short list")
+    run.add_argument("--random", action="store_true", help="a random first seed (printed)")
+    run.add_argument("--again", action="store_true", help="run also what has passed before")
+    run.add_argument("--minutes", type=float, help="begin no run after so many minutes")
+    run.add_argument("--verbose", action="store_true", help="show the checker's table of every run")
+    listed = commands.add_parser("list", help="show the scenarios")
+    report = commands.add_parser("report", help="the ledger as a table")
+    report.add_argument("--all", action="store_true", help="of every commit, not only of this one")
+    for one in (run, listed, report):
+        one.add_argument("--json", action="store_true", help="for programs")
+        one.add_argument("--ledger", type=Path, default=LEDGER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _chosen(options: argparse.Namespace) -> list[Named]:
+    names = options.scenario.replace(",", " ").split() or (SHORT if options.short else list(SCENARIOS))
+    chosen: list[Named] = []
+    for name in names:
+        found = [SCENARIOS[one] for one in SCENARIOS if one == name or one.rstrip("abc") == name]
+        if not found and not (options.short and not options.scenario):
+            raise StackError(f"no scenario {name!r}: choose among {' '.join(SCENARIOS)}")
+        chosen += [one for one in found if one not in chosen]
+    return chosen
+
+
+class Session:
+    """Runs scenarios one after the other in one arena, and writes each into the ledger."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._ledger = Ledger(options.ledger)
+        self._commit = commit_of(ROOT)
+        self.entries: list[Entry] = []
+
+    def say(self, words: str) -> None:
+        """Tell a person; programs get the end only."""
+        print(words, file=sys.stderr if self._options.json else sys.stdout, flush=True)
+
+    async def run(self) -> int:
+        """Run what is to be run; give the exit code."""
+        options = self._options
+        seed = random.SystemRandom().randrange(1, 10**6) if options.random else options.seed or 1
+        known = {(name, first_seed(one)) for name, one in self._ledger.passed(self._commit)}
+        wanted = []
+        for named in _chosen(options):
+            runs = options.runs or (WINDOW_SEEDS if named.is_window and not options.short else 1)
+            wanted += [(named, seed + number) for number in range(runs)]
+        todo = [pair for pair in wanted if options.again or options.seed or (pair[0].name, pair[1]) not in known]
+        self.say(f"commit {self._commit}, first seed {seed}: {len(todo)} of {len(wanted)} runs are to be done")
+        ends = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
+        if todo:
+            async with Arena.running(self.say) as arena:
+                for named, one in todo:
+                    if time.monotonic() > ends:
+                        self.say("time is over; the rest waits for the next session")
+                        break
+                    await self._until_it_lands(arena, named, one)
+        self.say(table(self.entries))
+        return 1 if any(entry.result == "failed" for entry in self._last_results()) else 0
+
+    def _last_results(self) -> list[Entry]:
+        """The last entry of each run: void ones that landed at a later sub-seed do not count; the rest do."""
+        last = {(entry.scenario, first_seed(entry.seed)): entry for entry in self.entries}
+        return [
+            Entry(**{**entry.__dict__, "result": "failed"}) if entry.result == "void" else entry
+            for entry in last.values()
+        ]
+
+    async def _until_it_lands(self, arena: Arena, named: Named, seed: int) -> None:
+        for number in range(VOID_LIMIT):
+            entry = await self._once(arena, named, sub_seed(seed, number))
+            self.entries.append(entry)
+            self._ledger.append(entry)
+            if entry.result != "void":
+                return
+        self.say(f"{named.name} seed {seed}: void {VOID_LIMIT} times, which is a failure")
+
+    async def _once(self, arena: Arena, named: Named, seed: int) -> Entry:
+        began, outcome, reason = time.monotonic(), Outcome([], {}, ""), ""
+        lines: list[str] = []
+        try:
+            async with asyncio.timeout(_RUN_WITHIN):
+                run = await Run.begin(arena, seed, lines.append)
+                try:
+                    await named.body(run)
+                except* VoidRunError as group:
+                    reason = str(_first(group))
+                except* Exception as group:
+                    run.failures.append(_described(group))
+                if not reason:
+                    outcome = await run.judge()
+        except* Exception as group:
+            outcome.failures.append(_described(group))
+        finally:
+            arena.heal()
+        result: Result = "failed" if outcome.failures else "void" if reason else "passed"
+        seconds = time.monotonic() - began
+        shown = {name: value for name, value in outcome.figures.items() if value not in (0, None)}
+        self.say(f"{named.name:5} seed {seed:<8} {result:7} {seconds:5.1f} s  {reason or shown}")
+        for words in [*lines, *outcome.failures]:
+            self.say(f"      {words}")
+        if outcome.table and (outcome.failures or self._options.verbose):
+            self.say(outcome.table)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        return Entry(
+            named.name, seed, self._commit, result, round(seconds, 1), at, outcome.figures, tuple(outcome.failures)
+        )
+
+
+def _described(group: BaseExceptionGroup[BaseException]) -> str:
+    error = _first(group)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    words = str(error).splitlines()[0] if str(error) else ""
+    return f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {words}"
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _until_signalled(session: Session) -> int:
+    """SIGTERM ends a session as Ctrl-C does: with everything taken down."""
+    task = asyncio.create_task(session.run(), name="session")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        return await task
+    return 130
+
+
+def _report(options: argparse.Namespace) -> int:
+    commit = commit_of(ROOT)
+    entries = [one for one in Ledger(options.ledger).entries() if options.all or one.commit == commit]
+    if options.json:
+        print(json.dumps([one.__dict__ for one in entries], default=str))  # noqa: T201 - its product
+    else:
+        print(table(entries) if entries else f"the ledger has no run of commit {commit}")  # noqa: T201 - its product
+    return 1 if any(one.result == "failed" for one in entries) else 0
+
+
+def main() -> int:
+    """Carry out one command; give its exit code: 0 when everything passed."""
+    options = _parser().parse_args()
+    try:
+        if options.command == "report":
+            return _report(options)
+        if options.command == "list":
+            rows = {named.name: named.title for named in SCENARIOS.values()}
+            print(json.dumps(rows) if options.json else "\n".join(f"{name:5} {words}" for name, words in rows.items()))  # noqa: T201 - its product
+            return 0
+        session = Session(options)
+        code = asyncio.run(_until_signalled(session))
+        if options.json:
+            print(json.dumps([one.__dict__ for one in session.entries], default=str))  # noqa: T201 - its product
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - one line for a person
+        return 1
+    return code
+
+
+assert scenarios.__all__  # importing them has registered them
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,364 @@
+"""A whole product with a fault proxy on every hop of every process: started once, used by many scenarios.
+
+Infrastructure, migrations and topology come up as in `make run`; each application process gets addresses of its own,
+those of its proxies. A process that dies is started again at once, as an orchestrator would.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+from e2e.eventually import eventually
+from e2e.stack import QUICK, Stack, free_base
+
+from chaos.fault_proxy import DELIVER, PUBLISH, FaultProxy, Tally, Trap
+from chaos.scripted_smtp import ScriptedSmtp
+from deploy.local import leftovers, private_file, run_file
+from deploy.local.application import KINDS, ApplicationProcess, ProcessKind
+from deploy.local.configuration import Configuration, configure
+from deploy.local.console import Console
+from deploy.local.layout import ROOT, Home
+from deploy.local.postgres import PostgresServer
+from deploy.local.rabbitmq import RabbitNode
+from deploy.local.seaweedfs import SeaweedServer
+from deploy.local.service import Service
+from deploy.local.startup import Startup, check_ports
+
+HOMES = ROOT / ".local" / "chaos" / "homes"
+HopName = Literal["database", "broker", "mail", "store"]
+Kind = Literal["intake-api", "intake-worker", "assignment-worker", "mailer-worker"]
+
+HEARTBEAT_S = 5
+SCALE = {"API_PROCESSES": "1", "INTAKE_WORKERS": "2", "ASSIGNMENT_WORKERS": "2", "MAILER_WORKERS": "2"}
+SETTINGS = {
+    **QUICK,
+    **SCALE,
+    **{f"{service}_CONSUMER_HEARTBEAT": str(HEARTBEAT_S) for service in ("INTAKE", "ASSIGNMENT", "MAILER")},
+    "INTAKE_REQUEST_DEADLINE": "4",
+    "INTAKE_IDEMPOTENCY_LEASE": "5",
+    "INTAKE_RECONCILE_INTERVAL": "2",
+    "RESUMES_S3_TIMEOUT": "3",
+}
+_KIND_OF: dict[Kind, ProcessKind] = {
+    "intake-api": KINDS[0],
+    "intake-worker": KINDS[1],
+    "assignment-worker": KINDS[2],
+    "mailer-worker": KINDS[3],
+}
+_PREFIX: dict[Kind, str] = {
+    "intake-api": "INTAKE",
+    "intake-worker": "INTAKE",
+    "assignment-worker": "ASSIGNMENT",
+    "mailer-worker": "MAILER",
+}
+_LOOK_S = 0.1
+
+
+class _QuickNode(RabbitNode):
+    """A node whose figures of messages in hand are half a second old instead of five."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        config = self.home.data / "rabbitmq" / "rabbitmq.conf"
+        with config.open("a", encoding="utf-8") as more:
+            more.write("collect_statistics_interval = 500\n")
+
+
+@dataclass(eq=False)
+class Member:
+    """One application process and its hops."""
+
+    kind: Kind
+    service: ApplicationProcess
+    hops: dict[HopName, FaultProxy] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+    @property
+    def pid(self) -> int | None:
+        return next(iter(self.service.pids()), None)
+
+    @property
+    def ops_url(self) -> str:
+        return f"http://127.0.0.1:{self.service.ports()[f'{self.name} ops']}"
+
+    def signal(self, number: signal.Signals) -> int:
+        """Signal the process; AssertionError when there is none."""
+        pid = self.pid
+        assert pid is not None, f"{self.name} does not run"
+        os.kill(pid, number)
+        return pid
+
+
+class Arena:
+    """See the module. Use `running`, which takes everything down again."""
+
+    def __init__(self, home: Home, configuration: Configuration, smtp: ScriptedSmtp) -> None:
+        self.home = home
+        self.smtp = smtp
+        self.members: list[Member] = []
+        self.published = Tally("c2s", PUBLISH)
+        self.delivered = Tally("s2c", DELIVER)
+        self._configuration = configuration
+        self._held: set[Service] = set()
+        self._cancel = threading.Event()
+        self._watch: asyncio.Task[None] | None = None
+        self._written: dict[str, list[int]] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, say: Callable[[str], None], settings: dict[str, str] | None = None
+    ) -> AsyncIterator["Arena"]:
+        """Bring an arena up, and take it down again."""
+        _clear_away_dead_arenas()
+        home = Home(HOMES / str(os.getpid()))
+        shutil.rmtree(home.folder, ignore_errors=True)
+        home.create()
+        smtp = await ScriptedSmtp().start()
+        given = {
+            **os.environ,
+            **SETTINGS,
+            "LEADS_PORT_BASE": str(free_base()),
+            "MAILER_SMTP_HOST": "127.0.0.1",
+            "MAILER_SMTP_PORT": str(smtp.smtp_port),
+        }
+        configuration = configure(home, given, "test")
+        node = _QuickNode(home, configuration.ports.rabbitmq, configuration.secrets.rabbitmq)
+        arena = cls(home, replace(configuration, rabbitmq=node), smtp)
+        try:
+            await arena._start(say)
+            yield arena
+        finally:
+            await arena._stop()
+            if not os.environ.get("CHAOS_KEEP_HOME"):
+                shutil.rmtree(home.folder, ignore_errors=True)
+
+    @property
+    def stack(self) -> Stack:
+        """The product as the end-to-end tests know it."""
+        return Stack(self.home.run_file, None)
+
+    @property
+    def postgres(self) -> PostgresServer:
+        assert self._configuration.postgres
+        return self._configuration.postgres
+
+    @property
+    def rabbitmq(self) -> RabbitNode:
+        assert self._configuration.rabbitmq
+        return self._configuration.rabbitmq
+
+    @property
+    def store(self) -> SeaweedServer:
+        assert self._configuration.seaweedfs, "this machine has no SeaweedFS"
+        return self._configuration.seaweedfs
+
+    def of(self, *kinds: Kind) -> list[Member]:
+        """The members of some kinds; of all when none is named."""
+        return [member for member in self.members if not kinds or member.kind in kinds]
+
+    def hops(self, hop: HopName, *kinds: Kind) -> list[FaultProxy]:
+        """One hop of every member of some kinds."""
+        return [member.hops[hop] for member in self.of(*kinds) if hop in member.hops]
+
+    def owner_of(self, proxy: FaultProxy) -> Member:
+        """Whose hop this is."""
+        return next(member for member in self.members if proxy in member.hops.values())
+
+    def victim_of(self, trap: Trap) -> Member:
+        """Whose hop a trap has sprung at."""
+        assert trap.at is not None
+        return self.owner_of(trap.at)
+
+    def lay(self, trap: Trap, hop: HopName, *kinds: Kind) -> Trap:
+        """Lay one trap on a hop of every member of some kinds: it springs at the first of them."""
+        for proxy in self.hops(hop, *kinds):
+            proxy.set(trap)
+        return trap
+
+    def heal(self) -> None:
+        """Let everything through again."""
+        for member in self.members:
+            for proxy in member.hops.values():
+                proxy.heal()
+
+    async def kill(self, member: Member) -> None:
+        """SIGKILL a process; what its hops hold is gone with it."""
+        pid = member.signal(signal.SIGKILL)
+        await eventually(lambda: _is_gone(pid), what=f"{member.name} is dead", every=0.02)
+        for proxy in member.hops.values():
+            proxy.cut()
+            proxy.heal()
+
+    async def kill_service(self, service: Service, number: signal.Signals = signal.SIGKILL) -> None:
+        """Crash a part of the infrastructure; it is started again unless it is held down."""
+        (pid,) = service.pids()
+        os.kill(pid, number)
+        await eventually(lambda: _is_gone(pid), what=f"{service.name} is dead", every=0.02)
+
+    async def take_down(self, service: Service) -> None:
+        """Stop a service in an orderly way, and keep it down."""
+        self._held.add(service)
+        await asyncio.to_thread(service.stop)
+
+    async def bring_up(self, service: Service) -> None:
+        """Start a service that was taken down, and wait until it answers."""
+        await asyncio.to_thread(service.start)
+        self._held.discard(service)
+        await asyncio.to_thread(service.wait_ready)
+
+    async def all_up(self, within: float = 90.0) -> None:
+        """Wait until everything answers: the state that a scenario begins and ends with."""
+
+        async def missing() -> list[str]:
+            services: list[Service] = [*self._infrastructure(), *(member.service for member in self.members)]
+            ready = await asyncio.gather(*(asyncio.to_thread(_is_up, service) for service in services))
+            return [service.name for service, up in zip(services, ready, strict=True) if not up]
+
+        await eventually(missing, lambda names: not names, within=within, what="everything is up")
+
+    async def add(self, kind: Kind, count: int) -> list[Member]:
+        """Start further members of a kind."""
+        added = [await self._enlist(kind, len(self.of(kind))) for _ in range(count)]
+        for member in added:
+            self._held.add(member.service)
+        await asyncio.gather(*(self.bring_up(member.service) for member in added))
+        return added
+
+    async def dismiss(self, member: Member) -> None:
+        """Forget a member that has ended."""
+        self.members.remove(member)
+        self._held.discard(member.service)
+        for proxy in member.hops.values():
+            await proxy.close()
+
+    def hold(self, member: Member) -> None:
+        """Do not start it again when it ends."""
+        self._held.add(member.service)
+
+    def _infrastructure(self) -> list[Service]:
+        parts = (self._configuration.postgres, self._configuration.rabbitmq, self._configuration.seaweedfs)
+        return [part for part in parts if part is not None]
+
+    async def _enlist(self, kind: Kind, index: int) -> Member:
+        settings = dict(self._configuration.settings)
+        hops: dict[HopName, FaultProxy] = {}
+
+        async def reroute(hop: HopName, setting: str) -> None:
+            address = urlsplit(settings[setting])
+            hops[hop] = await FaultProxy(address.hostname or "", address.port or 0, f"{kind}-{index + 1} {hop}").start()
+            login = address.netloc.rpartition("@")[0]
+            place = f"{login}@127.0.0.1:{hops[hop].port}" if login else f"127.0.0.1:{hops[hop].port}"
+            settings[setting] = urlunsplit(address._replace(netloc=place))
+
+        prefix = _PREFIX[kind]
+        await reroute("database", f"{prefix}_DATABASE_URL")
+        if kind != "intake-api":
+            settings[f"{prefix}_AMQP_URL"] = settings["AMQP_URL"]
+            await reroute("broker", f"{prefix}_AMQP_URL")
+            hops["broker"].tallies += [self.published, self.delivered]
+        if kind == "mailer-worker":
+            hops["mail"] = await FaultProxy("127.0.0.1", self.smtp.smtp_port, f"{kind}-{index + 1} mail").start()
+            settings["MAILER_SMTP_PORT"] = str(hops["mail"].port)
+        if prefix == "INTAKE":
+            await reroute("store", "RESUMES_S3_ENDPOINT")
+        # A count of two, so that members are told apart by number whatever becomes of their siblings.
+        service = ApplicationProcess(_KIND_OF[kind], index, 2, self.home, self._configuration.ports, settings)
+        member = Member(kind, service, hops)
+        self.members.append(member)
+        return member
+
+    async def _start(self, say: Callable[[str], None]) -> None:
+        say(f"starting an arena in {self.home.shown(self.home.folder)}")
+        for kind, process in _KIND_OF.items():
+            for index in range(int(self._configuration.settings[process.count])):
+                await self._enlist(kind, index)
+        services = [member.service for member in self.members]
+        check_ports([*self._infrastructure(), *services])
+        self._record()
+        startup = Startup(self._configuration, services, _Telling(say), self._cancel)
+        await asyncio.to_thread(startup.run)
+        self._record()
+        self._watch = asyncio.create_task(self._keep_alive(), name="keep-alive")
+        await self.all_up()
+
+    async def _stop(self) -> None:
+        self._cancel.set()
+        if self._watch:
+            self._watch.cancel()
+        self.heal()
+        await asyncio.gather(*(asyncio.to_thread(member.service.stop) for member in self.members))
+        await asyncio.gather(*(asyncio.to_thread(service.stop) for service in self._infrastructure()))
+        for proxy in [proxy for member in self.members for proxy in member.hops.values()]:
+            await proxy.close()
+        await self.smtp.close()
+        await asyncio.to_thread(leftovers.stop, self.home)
+
+    async def _keep_alive(self) -> None:
+        """Start again whatever has died, and keep the addresses file true."""
+        while True:
+            for service in [*self._infrastructure(), *(member.service for member in self.members)]:
+                if service in self._held or service.exit_status() is None:
+                    continue
+                await asyncio.to_thread(service.bury)
+                await asyncio.to_thread(service.start)
+            self._record()
+            await asyncio.sleep(_LOOK_S)
+
+    def _record(self) -> None:
+        """Write run.json: the true addresses, without proxies, and where the scripted server's mail can be read."""
+        services = [*self._infrastructure(), *(member.service for member in self.members)]
+        pids = run_file.live_pids(services)
+        if pids == self._written:
+            return
+        self._written = pids
+        content = run_file.content(self._configuration, pids)
+        content["mail"] = {
+            "smtp_host": "127.0.0.1",
+            "smtp_port": self.smtp.smtp_port,
+            "web_url": self.smtp.web_url,
+            "imap_port": None,
+        }
+        private_file.write_json(self.home.run_file, content)
+
+
+class _Telling(Console):
+    """Passes on what a start says, wherever that goes."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def say(self, line: str = "") -> None:
+        self._tell(line)
+
+
+def _is_up(service: Service) -> bool:
+    return service.exit_status() is None and service.is_ready()
+
+
+async def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _clear_away_dead_arenas() -> None:
+    """End what arenas that were killed have left, and take their folders away."""
+    HOMES.mkdir(parents=True, exist_ok=True)
+    for folder in HOMES.iterdir():
+        if folder.name.isdigit() and not psutil.pid_exists(int(folder.name)):
+            leftovers.stop(Home(folder))
+            shutil.rmtree(folder, ignore_errors=True)

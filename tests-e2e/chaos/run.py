@@ -1,0 +1,219 @@
+"""One run of one scenario: its seed, its load, its checks, and the checker's verdict at the end."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from e2e import evidence
+from e2e.checker import Report, Scenario, judge
+from e2e.clients import http_client, log_in, submit_all
+from e2e.eventually import PATIENCE, eventually
+from e2e.stack import Stack
+
+from chaos.arena import Arena
+from chaos.fault_proxy import Trap
+
+LEADS = 20
+CLIENTS = 4
+SETTLE_WITHIN = 60.0
+
+
+class VoidRunError(Exception):
+    """The fault did not land: the run says nothing."""
+
+
+@dataclass
+class Outcome:
+    """What a run has shown. ``failures`` is empty when it passed."""
+
+    failures: list[str]
+    figures: dict[str, Any]
+    table: str
+
+
+@dataclass
+class Run:
+    """What a scenario has in hand."""
+
+    arena: Arena
+    seed: int
+    chance: random.Random
+    scenario: Scenario
+    failures: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    poisoned: set[str] = field(default_factory=set)
+    """Ids of messages that must be dead letters in the end, and no other."""
+    final: tuple[str, ...] = ("reached_out",)
+    _healed_at: float | None = None
+    _delivered: int = 0
+    _published: int = 0
+
+    @classmethod
+    async def begin(cls, arena: Arena, seed: int, say: Callable[[str], None]) -> "Run":
+        """Start with everything up, healed and quiet, and an empty mail server."""
+        arena.heal()
+        await arena.all_up()
+        scenario = await Scenario.begin(arena.stack, say)
+        arena.smtp.clear()
+        return cls(
+            arena,
+            seed,
+            random.Random(seed),
+            scenario,
+            _delivered=arena.delivered.count,
+            _published=arena.published.count,
+        )
+
+    @property
+    def stack(self) -> Stack:
+        return self.arena.stack
+
+    def check(self, holds: object, words: str) -> None:
+        """Something that this scenario promises besides the checker's identities."""
+        if not holds:
+            self.failures.append(words)
+
+    async def load(self, leads: int = LEADS, clients: int = CLIENTS) -> None:
+        """Post leads, patiently; each ends in 201."""
+        await submit_all(self.stack, self.scenario.log, self.scenario.crowd.people(leads), clients=clients)
+
+    @asynccontextmanager
+    async def under_load(self, leads: int = LEADS, clients: int = CLIENTS) -> AsyncIterator["asyncio.Task[None]"]:
+        """Do the body while leads are posted; ends when all have their 201."""
+        task = asyncio.create_task(self.load(leads, clients), name="load")
+        try:
+            yield task
+            await task
+        finally:
+            task.cancel()
+            with suppress(BaseException):
+                await task
+
+    async def sprung(self, trap: Trap, within: float = 20.0) -> None:
+        """Wait for a trap; a run in which it does not spring is void."""
+        try:
+            async with asyncio.timeout(within * PATIENCE):
+                await trap.hit.wait()
+        except TimeoutError:
+            self.arena.heal()
+            raise VoidRunError(f"{trap.side} {trap.pattern!r} was not seen for {within * PATIENCE:g} s") from None
+
+    async def accepted(self, count: int) -> None:
+        """Wait until so many leads are accepted."""
+
+        async def seen() -> int:
+            return len(self.scenario.log.accepted())
+
+        await eventually(seen, lambda found: found >= count, within=60, every=0.01, what=f"{count} accepted")
+
+    async def mails(self, count: int) -> None:
+        """Wait until so many mails have arrived."""
+
+        async def seen() -> int:
+            return len(self.arena.smtp.mails)
+
+        await eventually(seen, lambda found: found >= count, within=60, every=0.02, what=f"{count} mails")
+
+    def healed(self) -> None:
+        """From now on nothing is broken: the time to drain runs."""
+        self._healed_at = time.monotonic()
+
+    async def fetch_value(self, database: str, query: str, *values: Any) -> Any:
+        """The first value of one query, past the proxies."""
+        return await evidence.fetch_value(self.stack, database, query, *values)
+
+    @asynccontextmanager
+    async def staff(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A client with the admin's login."""
+        async with http_client(self.stack) as client:
+            client.headers["Authorization"] = f"Bearer {await log_in(client, self.stack)}"
+            yield client
+
+    async def judge(self) -> Outcome:
+        """Wait for quiet, gather, judge."""
+        began = self._healed_at or time.monotonic()
+        self.arena.heal()
+        await self.arena.all_up()
+        scenario = self.scenario
+        await scenario.settle(self.final, SETTLE_WITHIN)
+        drained = time.monotonic() - began
+        addresses = {attempt.address for attempt in scenario.log.attempts}
+        seen = await evidence.gather(self.stack, scenario.since, addresses, scenario.crowd.canary)
+        self._expect_dead_letters(seen)
+        report = judge(scenario.log, seen, final=self.final)
+        self.failures += [f"{name.strip()}: {report.of(name).against[0]}" for name in report.failed]
+        self.figures = {**_figures(report), **await self._traffic(), "drained_s": round(drained, 1), **self.figures}
+        return Outcome(self.failures, self.figures, report.table())
+
+    def _expect_dead_letters(self, seen: evidence.Evidence) -> None:
+        found = {words for words in seen.dead_letters if any(one in words for one in self.poisoned)}
+        self.check(len(found) == len(self.poisoned), f"{len(found)} of {len(self.poisoned)} poisons are dead letters")
+        seen.dead_letters = [words for words in seen.dead_letters if words not in found]
+
+    async def _traffic(self) -> dict[str, int]:
+        """Deliveries beyond one for each effect, and publishes seen by the proxies."""
+        effects = 0
+        for database in evidence.DATABASES:
+            effects += await self.fetch_value(
+                database, "SELECT count(*) FROM inbox WHERE received_at >= $1", self.scenario.since
+            )
+        return {
+            "published": self.arena.published.count - self._published,
+            "extra_deliveries": self.arena.delivered.count - self._delivered - effects,
+        }
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    def against(name: str) -> int:
+        return len(report.of(name).against)
+
+    answers = report.figures["answers"]
+    return {
+        "accepted": report.figures["accepted"],
+        "unknown": answers.get("unknown", 0) if isinstance(answers, dict) else 0,
+        "lost": against("I1 lost"),
+        "doubled": against("I3 duplicated"),
+        "stuck": against("I5 stuck"),
+        "mails": report.figures["mails"],
+        "ambiguous": report.figures["ambiguous"],
+        "twice_ambiguous": against("I8 ambiguous copies"),
+        "twice": against("I7 mailed twice"),
+        "answers": answers,
+    }
+
+
+Body = Callable[[Run], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A scenario as the command line knows it."""
+
+    name: str
+    body: Body
+    title: str
+    is_window: bool = False
+
+
+SCENARIOS: dict[str, Named] = {}
+
+
+def scenario(name: str, *, window: bool = False) -> Callable[[Body], Body]:
+    """Register a scenario under its name of reliability.md; the title is the first line of its docstring."""
+
+    def register(body: Body) -> Body:
+        title = (body.__doc__ or "").strip().splitlines()[0]
+        SCENARIOS[name] = Named(name, body, title, window)
+        return body
+
+    return register
+
+
+def chosen(names: Iterable[str]) -> list[Named]:
+    """The scenarios of some names. Raises KeyError naming an unknown one."""
+    return [SCENARIOS[name] for name in names]

@@ -1,0 +1,219 @@
+"""The seven windows: the instants between two steps of which exactly one has happened when a process dies."""
+
+import asyncio
+import time
+
+import httpx
+from e2e import evidence
+from e2e.checker import hash_of
+from e2e.eventually import eventually
+
+from chaos.arena import Kind, Member
+from chaos.fault_proxy import ACK, COMMITTED, MAIL_END, FaultProxy, Trap
+from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.scripted_smtp import STORED
+
+OUTAGE_S = 4.0
+_RELAYS: tuple[tuple[Kind, str], ...] = (
+    ("intake-worker", "intake"),
+    ("assignment-worker", "assignment"),
+    ("mailer-worker", "mailer"),
+)
+
+
+@scenario("F02", window=True)
+async def api_dies_between_commit_and_answer(run: Run) -> None:
+    """API killed after COMMIT, before the 201: the same key gets the same lead."""
+    (api,) = run.arena.of("intake-api")
+    async with run.under_load():
+        committed = await _commit_unanswered(run, api.hops["database"])
+        await run.arena.kill(api)
+        run.healed()
+    accepted = run.scenario.log.accepted()
+    attempts: dict[str, int] = {}
+    for attempt in run.scenario.log.attempts:
+        attempts[attempt.key] = attempts.get(attempt.key, 0) + 1
+    replayed = [key for key in committed if attempts[key] > 1]
+    if not replayed:
+        raise VoidRunError("every committed submission had been answered")
+    for key in replayed:
+        run.check(accepted.get(key) == committed[key], f"key {key} was answered with another lead than it had made")
+    run.figures["replays"] = len(replayed)
+
+
+async def _commit_unanswered(run: Run, proxy: FaultProxy) -> dict[str, str]:
+    """Freeze at a commit of a submission that the API has not been told of; give key -> lead of those."""
+    for _ in range(30):
+        trap = proxy.arm("s2c", COMMITTED, "freeze", skip=run.chance.randrange(12))
+        await run.sprung(trap)
+        stored = {
+            row["key_hash"]: str(row["lead_id"])
+            for row in await evidence.fetch(run.stack, "intake", _STORED_KEYS, run.scenario.since)
+        }
+        log = run.scenario.log
+        answered = {attempt.key for attempt in log.attempts if attempt.status is not None}
+        open_keys = {attempt.key for attempt in log.attempts} - answered
+        found = {key: stored[hash_of(key)] for key in open_keys if hash_of(key) in stored}
+        if found:
+            return found
+        proxy.heal()
+    raise VoidRunError("no commit of a submission was caught")
+
+
+_STORED_KEYS = """
+    SELECT k.key_hash, s.lead_id FROM idempotency_keys k JOIN submissions s ON s.id = k.submission_id
+    WHERE k.created_at >= $1
+"""
+
+
+@scenario("F09", window=True)
+async def relay_dies_between_confirm_and_delete(run: Run) -> None:
+    """Relay killed between the broker's confirm and the delete of its row: published twice, one effect."""
+    kind, database = run.chance.choice(_RELAYS)
+
+    def freeze_database(proxy: FaultProxy) -> None:
+        run.arena.owner_of(proxy).hops["database"].mode = "blackhole"
+
+    trap = Trap("s2c", ACK, "notice", skip=run.chance.randrange(LEADS // 2), then=freeze_database)
+    run.arena.lay(trap, "broker", kind)
+    async with run.under_load():
+        await run.sprung(trap)
+        victim = run.arena.victim_of(trap)
+        unsent = await run.fetch_value(database, "SELECT count(*) FROM outbox")
+        await run.arena.kill(victim)
+        run.healed()
+    if not unsent:
+        raise VoidRunError("no outbox row was left of what had been confirmed")
+    run.figures["victim"] = victim.name
+
+
+@scenario("F14", window=True)
+async def broker_crashes(run: Run) -> None:
+    """Broker killed -9 under load: nothing confirmed is lost."""
+    wanted = run.chance.randrange(1, LEADS - 4)
+    async with run.under_load():
+        await run.accepted(wanted)
+        held = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
+        queued = sum((await evidence.queues(run.stack)).values())
+        await run.arena.kill_service(run.arena.rabbitmq)
+        after = await _unfinished(run)
+        run.healed()
+    if not (held or queued or after):
+        raise VoidRunError("the broker had nothing to lose")
+    run.figures["at_work"] = after
+
+
+@scenario("F15", window=True)
+async def broker_is_restarted(run: Run) -> None:
+    """Broker stopped for a while: POST stays 201, workers say not ready but alive, and reconnect unaided."""
+    broker = run.arena.rabbitmq
+    await run.load(run.chance.randrange(3, 8))
+    before = len(run.scenario.log.accepted())
+    await run.arena.take_down(broker)
+    down_at = time.monotonic()
+    try:
+        await run.load(LEADS - before)
+        run.check(set(run.scenario.log.statuses()) == {"201"}, f"answers {run.scenario.log.statuses()}")
+        workers = run.arena.of("intake-worker", "assignment-worker", "mailer-worker")
+        ready = await eventually(
+            lambda: _probe(workers, "/readyz"), lambda codes: set(codes) == {503}, within=20, what="all say not ready"
+        )
+        alive = await _probe(workers, "/livez")
+        run.check(set(ready) == {503} and set(alive) == {200}, f"ready {ready}, alive {alive}")
+        run.figures["backlog_peak"] = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
+        await asyncio.sleep(max(0.0, OUTAGE_S - (time.monotonic() - down_at)))  # the outage's length is the fault
+    finally:
+        await run.arena.bring_up(broker)
+    run.healed()
+    if not run.figures["backlog_peak"]:
+        raise VoidRunError("nothing was waiting for the broker")
+
+
+@scenario("F25", window=True)
+async def assignment_dies_between_commit_and_ack(run: Run) -> None:
+    """Assignment-worker killed between COMMIT and ack: redelivered, assigned once."""
+    trap = Trap("c2s", ACK, "freeze", skip=run.chance.randrange(LEADS // 2))
+    run.arena.lay(trap, "broker", "assignment-worker")
+    async with run.under_load():
+        await run.sprung(trap)
+        victim = run.arena.victim_of(trap)
+        await run.arena.kill(victim)
+        run.healed()
+    doubles = await run.fetch_value("assignment", _DECIDED_TWICE, run.scenario.since)
+    run.check(not doubles, f"{doubles} leads were decided twice")
+    run.figures["victim"] = victim.name
+
+
+_DECIDED_TWICE = """
+    SELECT count(*) FROM (SELECT lead_id FROM assignments WHERE assigned_at >= $1
+    GROUP BY lead_id HAVING count(*) > 1) AS twice
+"""
+
+
+@scenario("F30", window=True)
+async def mailer_dies_between_dot_and_reply(run: Run) -> None:
+    """Mailer killed between the final dot and the 250: flagged ambiguous, any copy is the same mail."""
+    arrives = run.chance.random() < 0.5
+    before = run.chance.randrange(LEADS // 2)
+    trap = Trap("c2s", MAIL_END, "freeze_after" if arrives else "freeze", skip=before)
+    run.arena.lay(trap, "mail", "mailer-worker")
+    async with run.under_load():
+        await run.sprung(trap)
+        victim = run.arena.victim_of(trap)
+        if arrives:
+            await run.mails(before + 1)
+        await _kill_while_sending(run, victim)
+    run.figures["arrived_first"] = arrives
+
+
+@scenario("F31", window=True)
+async def mailer_dies_between_reply_and_commit(run: Run) -> None:
+    """Mailer killed between the 250 and its COMMIT of `sent`: flagged ambiguous, the copy is the same mail."""
+    told = Trap("s2c", STORED, "notice")
+
+    def freeze_database(proxy: FaultProxy) -> None:
+        run.arena.owner_of(proxy).hops["database"].mode = "blackhole"
+        proxy.set(told)
+
+    dot = Trap("c2s", MAIL_END, "notice", skip=run.chance.randrange(LEADS // 2), then=freeze_database)
+    run.arena.lay(dot, "mail", "mailer-worker")
+    async with run.under_load():
+        await run.sprung(dot)
+        await run.sprung(told)
+        await _kill_while_sending(run, run.arena.victim_of(dot))
+
+
+async def _kill_while_sending(run: Run, victim: Member) -> None:
+    """Kill a mailer whose attempt is under way, and expect that it is flagged when its lease is over."""
+    sending = [
+        str(row["id"])
+        for row in await evidence.fetch(run.stack, "mailer", "SELECT id FROM deliveries WHERE state = 'sending'")
+    ]
+    await run.arena.kill(victim)
+    run.healed()
+    if not sending:
+        raise VoidRunError("no attempt was under way")
+    run.figures["victim"] = victim.name
+
+    async def flagged() -> int:
+        count: int = await run.fetch_value(
+            "mailer", "SELECT count(*) FROM deliveries WHERE ambiguous AND id = ANY($1::uuid[])", sending
+        )
+        return count
+
+    await eventually(flagged, within=30, what="the lost attempt is flagged ambiguous")
+
+
+async def _unfinished(run: Run) -> int:
+    count: int = await run.fetch_value(
+        "intake",
+        "SELECT count(*) FROM leads WHERE created_at >= $1 AND status <> 'reached_out'",
+        run.scenario.since,
+    )
+    return count
+
+
+async def _probe(members: list[Member], path: str) -> list[int]:
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        answers = await asyncio.gather(*(client.get(member.ops_url + path) for member in members))
+    return [answer.status_code for answer in answers]
