@@ -13,7 +13,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 _AWAY_CLASSES = ("08", "53")
 _AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03"})
 _COLLISIONS = frozenset({"40001", "40P01"})
-_AWAY_TYPES = (OSError, TimeoutError, asyncpg.InterfaceError, InterfaceError, PoolTimeoutError)
+_AWAY_TYPES = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    # What asyncpg says, more often than not, on a connection that the server has just ended.
+    asyncpg.InternalClientError,
+    InterfaceError,
+    PoolTimeoutError,
+)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -190,6 +190,15 @@ class Bench:
         finally:
             await connection.close()
 
+    @contextlib.asynccontextmanager
+    async def as_admin_many(self) -> AsyncIterator[Callable[[str], Awaitable[object]]]:
+        """Statements over one connection of the server's administrator."""
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            yield connection.fetchval
+        finally:
+            await connection.close()
+
     async def end_connections(self, application: str) -> int:
         """End the database connections of an application, as a failover would; give how many."""
         return await self.as_admin(

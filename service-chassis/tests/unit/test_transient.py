@@ -5,7 +5,7 @@ import errno
 import asyncpg
 import pytest
 from service_chassis.transient import error_place, is_collision, is_dependency_away, sqlstates
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 from sqlalchemy.exc import InterfaceError as AlchemyInterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -66,6 +66,8 @@ def test_an_answer_of_the_database_is_not_its_absence(kind: type[asyncpg.Postgre
         TimeoutError(),
         asyncpg.InterfaceError("connection is closed"),
         wrapped(asyncpg.InterfaceError("connection is closed"), AlchemyInterfaceError),
+        asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
+        wrapped(asyncpg.InternalClientError("cannot switch to state 11"), InternalError),
         wrapped(ConnectionResetError()),
         PoolTimeoutError(),
     ],
