@@ -35,6 +35,7 @@ from deploy.local.startup import Startup, check_ports
 HOMES = ROOT / ".local" / "chaos" / "homes"
 HopName = Literal["database", "broker", "mail", "store"]
 Kind = Literal["intake-api", "intake-worker", "assignment-worker", "mailer-worker"]
+WORKERS: tuple[Kind, ...] = ("intake-worker", "assignment-worker", "mailer-worker")
 
 HEARTBEAT_S = 5
 SCALE = {"API_PROCESSES": "1", "INTAKE_WORKERS": "2", "ASSIGNMENT_WORKERS": "2", "MAILER_WORKERS": "2"}
@@ -218,15 +219,20 @@ class Arena:
         self._held.discard(service)
         await asyncio.to_thread(service.wait_ready)
 
-    async def all_up(self, within: float = 90.0) -> None:
+    async def all_up(self) -> None:
         """Wait until everything answers: the state that a scenario begins and ends with."""
+        await self._up([*self._infrastructure(), *(member.service for member in self.members)])
 
+    async def infrastructure_up(self) -> None:
+        """Wait until database, broker and store answer."""
+        await self._up(self._infrastructure())
+
+    async def _up(self, services: list[Service]) -> None:
         async def missing() -> list[str]:
-            services: list[Service] = [*self._infrastructure(), *(member.service for member in self.members)]
-            ready = await asyncio.gather(*(asyncio.to_thread(_is_up, service) for service in services))
-            return [service.name for service, up in zip(services, ready, strict=True) if not up]
+            up = await asyncio.gather(*(asyncio.to_thread(_is_up, service) for service in services))
+            return [service.name for service, is_up in zip(services, up, strict=True) if not is_up]
 
-        await eventually(missing, lambda names: not names, within=within, what="everything is up")
+        await eventually(missing, lambda names: not names, within=90, what="everything is up")
 
     async def add(self, kind: Kind, count: int) -> list[Member]:
         """Start further members of a kind."""

@@ -91,14 +91,14 @@ def _largest(values: Iterable[Any]) -> str:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit that is checked out, with a mark when the product's files differ from it."""
+    """The commit that last changed the product, with a mark when its files differ from what is committed."""
 
     def git(*words: str) -> str:
         asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
         return asked.stdout.strip()
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", *_PRODUCT)
-    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if changed else "")
+    return (git("log", "-1", "--format=%h", "--", *_PRODUCT) or "unknown") + ("+" if changed else "")
 
 
 _PRODUCT = ("shared-schemas", "service-chassis", "intake-api", "assignment-worker", "mailer-worker", "deploy")

@@ -119,6 +119,15 @@ class Run:
 
         await eventually(seen, lambda found: found >= count, within=60, every=0.02, what=f"{count} mails")
 
+    async def reached(self, within: float = 60.0) -> None:
+        """Wait until every lead of this run is reached."""
+
+        async def left() -> int:
+            count: int = await self.fetch_value("intake", _NOT_REACHED, self.scenario.since)
+            return count
+
+        await eventually(left, lambda count: not count, within=within, what="every lead is reached")
+
     def healed(self) -> None:
         """From now on nothing is broken: the time to drain runs."""
         self._healed_at = time.monotonic()
@@ -138,10 +147,11 @@ class Run:
         """Wait for quiet, gather, judge."""
         began = self._healed_at or time.monotonic()
         self.arena.heal()
-        await self.arena.all_up()
+        await self.arena.infrastructure_up()
         scenario = self.scenario
         await scenario.settle(self.final, SETTLE_WITHIN)
         drained = time.monotonic() - began
+        await self.arena.all_up()
         addresses = {attempt.address for attempt in scenario.log.attempts}
         seen = await evidence.gather(self.stack, scenario.since, addresses, scenario.crowd.canary)
         self._expect_dead_letters(seen)
@@ -166,6 +176,9 @@ class Run:
             "published": self.arena.published.count - self._published,
             "extra_deliveries": self.arena.delivered.count - self._delivered - effects,
         }
+
+
+_NOT_REACHED = "SELECT count(*) FROM leads WHERE created_at >= $1 AND status <> 'reached_out'"
 
 
 def _figures(report: Report) -> dict[str, Any]:

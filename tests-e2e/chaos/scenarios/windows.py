@@ -3,14 +3,14 @@
 import asyncio
 import time
 
-import httpx
 from e2e import evidence
 from e2e.checker import hash_of
 from e2e.eventually import eventually
 
-from chaos.arena import Kind, Member
+from chaos.arena import WORKERS, Kind, Member
 from chaos.fault_proxy import ACK, COMMITTED, MAIL_END, FaultProxy, Trap
 from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.scenarios.seen import probe, unfinished
 from chaos.scripted_smtp import STORED
 
 OUTAGE_S = 4.0
@@ -96,7 +96,7 @@ async def broker_crashes(run: Run) -> None:
         held = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
         queued = sum((await evidence.queues(run.stack)).values())
         await run.arena.kill_service(run.arena.rabbitmq)
-        after = await _unfinished(run)
+        after = await unfinished(run)
         run.healed()
     if not (held or queued or after):
         raise VoidRunError("the broker had nothing to lose")
@@ -114,11 +114,11 @@ async def broker_is_restarted(run: Run) -> None:
     try:
         await run.load(LEADS - before)
         run.check(set(run.scenario.log.statuses()) == {"201"}, f"answers {run.scenario.log.statuses()}")
-        workers = run.arena.of("intake-worker", "assignment-worker", "mailer-worker")
+        workers = run.arena.of(*WORKERS)
         ready = await eventually(
-            lambda: _probe(workers, "/readyz"), lambda codes: set(codes) == {503}, within=20, what="all say not ready"
+            lambda: probe(workers, "/readyz"), lambda codes: set(codes) == {503}, within=20, what="all say not ready"
         )
-        alive = await _probe(workers, "/livez")
+        alive = await probe(workers, "/livez")
         run.check(set(ready) == {503} and set(alive) == {200}, f"ready {ready}, alive {alive}")
         run.figures["backlog_peak"] = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
         await asyncio.sleep(max(0.0, OUTAGE_S - (time.monotonic() - down_at)))  # the outage's length is the fault
@@ -162,7 +162,7 @@ async def mailer_dies_between_dot_and_reply(run: Run) -> None:
         victim = run.arena.victim_of(trap)
         if arrives:
             await run.mails(before + 1)
-        await _kill_while_sending(run, victim)
+        await kill_while_sending(run, victim)
     run.figures["arrived_first"] = arrives
 
 
@@ -180,10 +180,10 @@ async def mailer_dies_between_reply_and_commit(run: Run) -> None:
     async with run.under_load():
         await run.sprung(dot)
         await run.sprung(told)
-        await _kill_while_sending(run, run.arena.victim_of(dot))
+        await kill_while_sending(run, run.arena.victim_of(dot))
 
 
-async def _kill_while_sending(run: Run, victim: Member) -> None:
+async def kill_while_sending(run: Run, victim: Member) -> None:
     """Kill a mailer whose attempt is under way, and expect that it is flagged when its lease is over."""
     sending = [
         str(row["id"])
@@ -202,18 +202,3 @@ async def _kill_while_sending(run: Run, victim: Member) -> None:
         return count
 
     await eventually(flagged, within=30, what="the lost attempt is flagged ambiguous")
-
-
-async def _unfinished(run: Run) -> int:
-    count: int = await run.fetch_value(
-        "intake",
-        "SELECT count(*) FROM leads WHERE created_at >= $1 AND status <> 'reached_out'",
-        run.scenario.since,
-    )
-    return count
-
-
-async def _probe(members: list[Member], path: str) -> list[int]:
-    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
-        answers = await asyncio.gather(*(client.get(member.ops_url + path) for member in members))
-    return [answer.status_code for answer in answers]

@@ -1,0 +1,138 @@
+"""Between the outbox and the broker: bindings that are gone, links that are gone, relays that die before they speak."""
+
+import asyncio
+import time
+from urllib.parse import quote
+
+import httpx
+from e2e import evidence
+from e2e.eventually import eventually
+
+from chaos.arena import WORKERS
+from chaos.fault_proxy import ACK, COMMIT, PUBLISH, FaultProxy, Trap
+from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.scenarios.seen import idle_transactions, unfinished
+
+_EXCHANGE = "leads.events"
+
+
+@scenario("F13a")
+async def every_binding_of_a_key_is_gone(run: Run) -> None:
+    """Unroutable: the row stays until the bindings are declared again, then all goes on."""
+    queue, key = run.chance.choice(
+        (("assignment.leads", "lead.registered"), ("intake.lead-status", "lead.reached-out"))
+    )
+    before = await _unroutable(run)
+    await _unbind(run, queue, key)
+    await run.load()
+    run.healed()
+    await eventually(lambda: _is_bound(run, queue, key), within=60, what="the binding is declared again")
+    await run.reached()
+    run.figures["unroutable"] = await _unroutable(run) - before
+    if not run.figures["unroutable"]:
+        raise VoidRunError("the binding was back before anything was published")
+
+
+@scenario("F13b")
+async def one_of_two_bindings_is_gone(run: Run) -> None:
+    """One hearer of two is unbound: back within a minute, and the reconciler repairs what was missed."""
+    queue, key = "mailer.outreach", "lead.assigned"
+    await _unbind(run, queue, key)
+    await run.load()
+    await eventually(lambda: _is_bound(run, queue, key), within=60, what="the binding is declared again")
+    run.healed()
+    await eventually(lambda: evidence.undrained(run.stack), lambda left: not left, within=60, what="drained")
+    missed = await unfinished(run)
+    if not missed:
+        raise VoidRunError("the binding was back before anything was missed")
+    async with evidence.database(run.stack, "intake") as intake:  # what is young is not stuck yet: make it old
+        await intake.execute(_AGE, run.scenario.since)
+    await run.reached()
+    repaired = await run.fetch_value("intake", "SELECT count(*) FROM repairs WHERE last_at >= $1", run.scenario.since)
+    run.check(repaired == missed, f"{missed} leads were missed, {repaired} repaired")
+    run.figures["repaired"] = repaired
+
+
+_AGE = """
+    UPDATE leads SET updated_at = updated_at - interval '1 hour' WHERE created_at >= $1 AND status = 'assigned'
+"""
+
+
+@scenario("F17")
+async def a_workers_broker_link_is_cut_or_silent(run: Run) -> None:
+    """A worker's link is cut, or silent beyond two heartbeats: the other takes over, the late ack harms nothing."""
+    kind = run.chance.choice(WORKERS)
+    silent = run.chance.random() < 0.5
+    trap = Trap("c2s", ACK, "freeze" if silent else "cut", skip=run.chance.randrange(LEADS // 2))
+    run.arena.lay(trap, "broker", kind)
+    async with run.under_load():
+        await run.sprung(trap)
+        began = time.monotonic()
+    if silent:
+        await run.reached()
+        run.figures["detected_s"] = round(time.monotonic() - began, 1)
+    run.arena.heal()
+    run.healed()
+    run.figures["link"] = "silent" if silent else "cut"
+    run.figures["victim"] = run.arena.victim_of(trap).name
+
+
+@scenario("F10")
+async def relay_dies_before_it_publishes(run: Run) -> None:
+    """Relay killed with its first publish on the way: another takes over at once."""
+    trap = Trap("c2s", PUBLISH, "freeze", skip=run.chance.randrange(LEADS // 2))
+    run.arena.lay(trap, "broker", "intake-worker")
+    async with run.under_load():
+        await run.sprung(trap)
+        unsent = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
+        await run.arena.kill(run.arena.victim_of(trap))
+        run.healed()
+    if not unsent:
+        raise VoidRunError("the relay held no row")
+
+
+@scenario("F12")
+async def a_lower_outbox_id_commits_later(run: Run) -> None:
+    """A row that commits after rows with higher ids were relayed is not skipped."""
+    (api,) = run.arena.of("intake-api")
+    proxy = api.hops["database"]
+    async with run.under_load(clients=8):
+        accepted = await _hold_a_submission(run, proxy)
+        await run.accepted(accepted + 3)
+        overtaken = await idle_transactions(run, "intake", "UPDATE idempotency_keys%")
+        proxy.heal()
+        run.healed()
+    if not overtaken:
+        raise VoidRunError("the held transaction did not last until it was overtaken")
+
+
+async def _hold_a_submission(run: Run, proxy: FaultProxy) -> int:
+    """Hold one connection at the commit of a submission; give how many leads were accepted then."""
+    for _ in range(30):
+        trap = proxy.arm("c2s", COMMIT, "freeze_connection", skip=run.chance.randrange(6))
+        await run.sprung(trap)
+        if await idle_transactions(run, "intake", "UPDATE idempotency_keys%"):
+            return len(run.scenario.log.accepted())
+        proxy.heal()
+    raise VoidRunError("no commit of a submission was caught")
+
+
+async def _unbind(run: Run, queue: str, key: str) -> None:
+    path = f"/api/bindings/%2F/e/{_EXCHANGE}/q/{quote(queue)}/{quote(key)}"
+    status = await asyncio.to_thread(run.arena.rabbitmq.management.call, "DELETE", path)
+    assert status == 204, f"unbinding {queue} from {key} was answered {status}"
+
+
+async def _is_bound(run: Run, queue: str, key: str) -> bool:
+    rows = await evidence.management(run.stack, f"/api/bindings/%2F/e/{_EXCHANGE}/q/{quote(queue)}")
+    return any(row["routing_key"] == key for row in rows)
+
+
+async def _unroutable(run: Run) -> int:
+    """How often relays have found that nobody is bound, as they count it themselves: the broker does not say."""
+    total = 0.0
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        for member in run.arena.of(*WORKERS):
+            lines = (await client.get(f"{member.ops_url}/metrics")).text.splitlines()
+            total += sum(float(line.split()[-1]) for line in lines if line.startswith("relay_unroutable_total"))
+    return int(total)
