@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from e2e import evidence
 from e2e.checker import Report, Scenario, judge
-from e2e.clients import http_client, log_in, submit_all
+from e2e.clients import Person, http_client, log_in, submit_all
 from e2e.eventually import PATIENCE, eventually
 from e2e.stack import Stack
 
@@ -49,6 +49,8 @@ class Run:
     poisoned: set[str] = field(default_factory=set)
     """Ids of messages that must be dead letters in the end, and no other."""
     final: tuple[str, ...] = ("reached_out",)
+    retry_after: bool = True
+    """Whether every 503 has said when to come again."""
     _healed_at: float | None = None
     _delivered: int = 0
     _published: int = 0
@@ -80,7 +82,11 @@ class Run:
 
     async def load(self, leads: int = LEADS, clients: int = CLIENTS) -> None:
         """Post leads, patiently; each ends in 201."""
-        await submit_all(self.stack, self.scenario.log, self.scenario.crowd.people(leads), clients=clients)
+        await self.submit(self.scenario.crowd.people(leads), clients)
+
+    async def submit(self, people: list[Person], clients: int = CLIENTS) -> None:
+        """Post the leads of these people, patiently; each ends in 201."""
+        await submit_all(self.stack, self.scenario.log, people, clients=clients)
 
     @asynccontextmanager
     async def under_load(self, leads: int = LEADS, clients: int = CLIENTS) -> AsyncIterator["asyncio.Task[None]"]:
@@ -131,6 +137,10 @@ class Run:
     def healed(self) -> None:
         """From now on nothing is broken: the time to drain runs."""
         self._healed_at = time.monotonic()
+
+    async def fetch(self, database: str, query: str, *values: Any) -> list[Any]:
+        """Rows of one query, past the proxies."""
+        return await evidence.fetch(self.stack, database, query, *values)
 
     async def fetch_value(self, database: str, query: str, *values: Any) -> Any:
         """The first value of one query, past the proxies."""

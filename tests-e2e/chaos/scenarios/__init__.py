@@ -1,5 +1,5 @@
-"""The scenarios, by the part that the fault hits. Importing this package registers them in the order of the list."""
+"""The scenarios, by the part that the fault hits. Importing this package registers them."""
 
-from chaos.scenarios import relay, windows
+from chaos.scenarios import consumers, intake, mail, outages, relay, windows
 
-__all__ = ["relay", "windows"]
+__all__ = ["consumers", "intake", "mail", "outages", "relay", "windows"]

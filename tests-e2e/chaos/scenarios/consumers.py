@@ -1,0 +1,158 @@
+"""What consumers are given, and when they die: poison, repeats, nobody to assign to, half a transaction."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+from e2e import roster
+from e2e.eventually import eventually
+
+from chaos.fault_proxy import COMMIT, Trap
+from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.scenarios.seen import idle_transactions
+
+_EXCHANGE = "leads.events"
+_TIMES = 5
+_LARGE = 5 * 1024 * 1024
+
+
+@scenario("F20")
+async def poison_among_healthy_messages(run: Run) -> None:
+    """Poison (no JSON, unknown type, unknown version, no lead id, 5 MB): dead letters at once, neighbours unharmed."""
+    queue, known = run.chance.choice(
+        (
+            ("assignment.leads", "lead.registered.v1"),
+            ("mailer.outreach", "lead.assigned.v1"),
+            ("intake.lead-status", "lead.reached-out.v1"),
+        )
+    )
+    poisons = [
+        (known, b"{no json"),
+        ("nobody.knows.v1", b"{}"),
+        (known.replace(".v1", ".v99"), b"{}"),
+        (known, b"{}"),
+        (known, b"x" * _LARGE),
+    ]
+    run.chance.shuffle(poisons)
+    async with run.under_load(clients=4), _channel(run) as channel:
+        for type_, body in poisons:
+            await run.accepted(run.chance.randrange(LEADS // 2))
+            message = aio_pika.Message(body, message_id=str(uuid.uuid4()), type=type_, app_id="chaos")
+            message.delivery_mode = aio_pika.DeliveryMode.PERSISTENT
+            run.poisoned.add(str(message.message_id))
+            await channel.default_exchange.publish(message, queue)
+        run.healed()
+    run.figures["queue"] = queue
+
+
+@scenario("F23")
+async def every_event_comes_six_times(run: Run) -> None:
+    """Each event published five times more, in parallel and again when all is over: one effect each."""
+    seen: dict[str, AbstractIncomingMessage] = {}
+    async with _channel(run) as channel:
+        exchange = await channel.get_exchange(_EXCHANGE, ensure=False)
+        copies = await channel.declare_queue(exclusive=True)
+        await copies.bind(_EXCHANGE, "#")
+
+        async def repeat(message: AbstractIncomingMessage, times: int) -> None:
+            again = (_copy(message) for _ in range(times))
+            await asyncio.gather(*(exchange.publish(one, message.routing_key or "") for one in again))
+
+        async def hear(message: AbstractIncomingMessage) -> None:
+            if message.message_id and message.message_id not in seen:
+                seen[message.message_id] = message
+                await repeat(message, _TIMES)
+
+        consumer = await copies.consume(hear, no_ack=True)
+        await run.load()
+        await run.scenario.settle()
+        await copies.cancel(consumer)
+        await asyncio.gather(*(repeat(message, 1) for message in list(seen.values())))
+    run.healed()
+    run.figures["events"] = len(seen)
+    if len(seen) < 3 * LEADS:
+        raise VoidRunError(f"only {len(seen)} events were repeated")
+
+
+@scenario("F26")
+async def assignment_dies_in_its_transaction(run: Run) -> None:
+    """Assignment-worker killed with its COMMIT on the way: nothing half done, the counters are right."""
+    async with run.under_load():
+        for _ in range(40):
+            trap = Trap("c2s", COMMIT, "freeze", skip=run.chance.randrange(6))
+            run.arena.lay(trap, "database", "assignment-worker")
+            await run.sprung(trap)
+            if await idle_transactions(run, "assignment"):
+                break
+            run.arena.heal()
+        else:
+            raise VoidRunError("no transaction with work in it was caught")
+        await run.arena.kill(run.arena.victim_of(trap))
+        run.healed()
+    run.figures["victim"] = run.arena.victim_of(trap).name
+
+
+@scenario("F27")
+async def nobody_can_take_a_lead(run: Run) -> None:
+    """No attorney, all full, one leaving: leads wait with a reason, cause no storm, and go on when somebody can."""
+    async with run.staff() as staff:
+        async with roster.everybody_off(run.stack, staff):
+            await run.load(8)
+            await _all_wait(run, 8)
+            dead = await run.fetch_value(
+                "intake", "SELECT count(*) FROM dead_letters WHERE last_at >= $1", run.scenario.since
+            )
+            run.check(dead == 0, f"{dead} dead letters of leads that wait")
+            said = await run.fetch_value("intake", _SAID_WAITING, run.scenario.since)
+            run.check(said == 8, f"8 leads wait, and {said} times it was said so")
+        began = time.monotonic()
+        await run.reached()
+        run.figures["wait_s"] = round(time.monotonic() - began, 1)
+        team = [one for one in await roster.attorneys(staff) if one["available"]]
+        for one in team:
+            await roster.change(staff, one["id"], capacity=one["open_leads"])
+        await roster.replicated(run.stack, staff)
+        await run.load(6)
+        await _all_wait(run, 6)
+        for one in team:
+            await roster.change(staff, one["id"], capacity=None)
+        await run.reached()
+        leaving = run.chance.choice(team)
+        async with run.under_load(6):
+            for available in (False, True):
+                await roster.change(staff, leaving["id"], available=available)
+        run.healed()
+
+
+_SAID_WAITING = "SELECT count(*) FROM timeline WHERE type = 'lead.waiting' AND at >= $1"
+_WAITING = """
+    SELECT count(*) FROM leads WHERE created_at >= $1 AND status = 'registered' AND waiting_reason IS NOT NULL
+"""
+
+
+async def _all_wait(run: Run, count: int) -> None:
+    async def waiting() -> int:
+        found: int = await run.fetch_value("intake", _WAITING, run.scenario.since)
+        return found
+
+    await eventually(waiting, lambda found: found == count, within=30, what=f"{count} leads wait with a reason")
+
+
+def _copy(message: AbstractIncomingMessage) -> aio_pika.Message:
+    fields: dict[str, Any] = {
+        name: getattr(message, name)
+        for name in ("message_id", "type", "timestamp", "app_id", "correlation_id", "content_type", "headers")
+    }
+    return aio_pika.Message(message.body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT, **fields)
+
+
+@asynccontextmanager
+async def _channel(run: Run) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+    connection = await aio_pika.connect(run.stack.run["amqp_url"], timeout=10)
+    async with connection:
+        yield await connection.channel()

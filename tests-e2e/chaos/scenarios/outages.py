@@ -1,0 +1,154 @@
+"""The database, the number of processes, frozen processes and cut networks."""
+
+import asyncio
+import signal
+import time
+
+import asyncpg
+from e2e.eventually import eventually
+
+from chaos.arena import WORKERS, Kind
+from chaos.fault_proxy import DELIVER, Trap
+from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.scenarios.seen import probe, unfinished
+
+_DATABASES: dict[Kind, str] = {"intake-worker": "intake", "assignment-worker": "assignment", "mailer-worker": "mailer"}
+
+
+@scenario("F40")
+async def postgres_crashes(run: Run) -> None:
+    """PostgreSQL crashes under load: 503 or no answer meanwhile, then everybody goes on without a restart."""
+    pids = _pids(run)
+    async with run.under_load(2 * LEADS, clients=8):
+        await run.accepted(run.chance.randrange(2, LEADS))
+        interrupted = run.scenario.log.in_flight
+        await run.arena.kill_service(run.arena.postgres, signal.SIGQUIT)
+        run.healed()
+    _answers_are(run, {"201", "409", "503", "unknown"})
+    run.check(_pids(run) == pids, "a process was restarted by the outage")
+    if not interrupted:
+        raise VoidRunError("no request was interrupted")
+    run.figures["interrupted"] = interrupted
+
+
+@scenario("F41")
+async def every_session_is_ended(run: Run) -> None:
+    """Every database session is ended under load, three times: nobody restarts, nothing is lost."""
+    pids = _pids(run)
+    ended = 0
+    async with run.under_load(2 * LEADS, clients=8):
+        for moment in sorted(run.chance.sample(range(2, 2 * LEADS - 8), 3)):
+            await run.accepted(moment)
+            administrator = await asyncpg.connect(run.arena.postgres.admin_url)
+            try:
+                ended += await administrator.fetchval(_END_SESSIONS)
+            finally:
+                await administrator.close()
+        run.healed()
+    _answers_are(run, {"201", "409", "503", "unknown"})
+    run.check(_pids(run) == pids, "a process was restarted by it")
+    run.figures["ended"] = ended
+    if not ended:
+        raise VoidRunError("there was no session to end")
+
+
+_END_SESSIONS = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+
+
+@scenario("F46")
+async def workers_come_and_go(run: Run) -> None:
+    """A kind of worker grows by three and shrinks again under load: SIGTERM ends with 0, redeliveries are few."""
+    kind = run.chance.choice(WORKERS)
+    added = await run.arena.add(kind, 3)
+    try:
+        async with run.under_load(2 * LEADS, clients=8):
+            await run.accepted(run.chance.randrange(5, 2 * LEADS - 10))
+            at_work = await unfinished(run)
+            began = time.monotonic()
+            for member in added:
+                run.arena.hold(member)
+                member.signal(signal.SIGTERM)
+
+            async def statuses() -> list[int | None]:
+                return [member.service.exit_status() for member in added]
+
+            codes = await eventually(statuses, lambda seen: None not in seen, within=30, what="all have ended")
+            run.figures["exit_s"] = round(time.monotonic() - began, 1)
+            run.healed()
+    finally:
+        for member in added:
+            run.arena.hold(member)
+            await asyncio.to_thread(member.service.stop)
+            await run.arena.dismiss(member)
+    run.check(set(codes) == {0}, f"exit codes {codes}")
+    run.figures["kind"] = kind
+    if not at_work:
+        raise VoidRunError("there was nothing to do when they went")
+
+
+@scenario("F47")
+async def a_worker_is_frozen(run: Run) -> None:
+    """A worker is stopped (SIGSTOP) with messages in hand: others take over, and it wakes up without harm."""
+    kind = run.chance.choice(WORKERS)
+    trap = Trap("s2c", DELIVER, "notice", skip=run.chance.randrange(LEADS // 2))
+    trap.then = lambda proxy: _stop(run, trap)
+    run.arena.lay(trap, "broker", kind)
+    async with run.under_load():
+        await run.sprung(trap)
+        began = time.monotonic()
+    victim = run.arena.victim_of(trap)
+    try:
+        await run.reached(90)
+        run.figures["taken_over_s"] = round(time.monotonic() - began, 1)
+    finally:
+        victim.signal(signal.SIGCONT)
+    run.healed()
+    run.figures["victim"] = victim.name
+
+
+def _stop(run: Run, trap: Trap) -> None:
+    run.arena.victim_of(trap).signal(signal.SIGSTOP)
+
+
+@scenario("F48")
+async def a_service_is_cut_off(run: Run) -> None:
+    """A service's network is silent on every side: it says not ready, POST is untouched, it comes back by itself."""
+    kind = run.chance.choice(WORKERS)
+    members = run.arena.of(kind)
+    pids = _pids(run)
+    async with run.under_load():
+        await run.accepted(run.chance.randrange(LEADS // 2))
+        for member in members:
+            for proxy in member.hops.values():
+                proxy.mode = "blackhole"
+    run.check(set(run.scenario.log.statuses()) == {"201"}, f"answers {run.scenario.log.statuses()}")
+    await eventually(
+        lambda: probe(members, "/readyz"),
+        lambda codes: 200 not in codes,
+        within=30,
+        what="it says not ready",
+    )
+    left = await unfinished(run)
+    run.arena.heal()
+    run.healed()
+    began = time.monotonic()
+    await eventually(
+        lambda: probe(members, "/readyz"), lambda codes: set(codes) == {200}, within=60, what="it is ready again"
+    )
+    run.figures["rejoined_s"] = round(time.monotonic() - began, 1)
+    run.figures["kind"] = kind
+    run.check(_pids(run) == pids, "a process was restarted by it")
+    if not left:
+        raise VoidRunError("nothing was left to do when the network was back")
+
+
+def _pids(run: Run) -> dict[str, int | None]:
+    return {member.name: member.pid for member in run.arena.members}
+
+
+def _answers_are(run: Run, allowed: set[str]) -> None:
+    others = set(run.scenario.log.statuses()) - allowed
+    run.check(not others, f"answers {run.scenario.log.statuses()}")
