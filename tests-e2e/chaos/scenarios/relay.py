@@ -66,7 +66,9 @@ async def one_of_two_bindings_is_gone(run: Run) -> None:
 
 _MISSED = "SELECT count(*) FROM leads WHERE created_at >= $1 AND status = 'assigned' AND id <> ALL($2)"
 _AGE = """
-    UPDATE leads SET updated_at = updated_at - interval '1 hour' WHERE created_at >= $1 AND status = 'assigned'
+    UPDATE leads
+    SET updated_at = updated_at - interval '1 hour', outreach_next_at = outreach_next_at - interval '1 hour'
+    WHERE created_at >= $1 AND status = 'assigned'
 """
 
 
