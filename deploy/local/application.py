@@ -31,6 +31,8 @@ WORKERS = (
 )
 KINDS = (API, *WORKERS)
 
+_WORKER_NICENESS = 5
+
 
 class ApplicationProcess(Service):
     """One process of a kind, with an ops port of its own."""
@@ -47,6 +49,8 @@ class ApplicationProcess(Service):
         self._plan = plan
         self._settings = settings
         self._ops = plan.ops(kind.script, index)
+        # The front door first: on a busy machine a visitor's 201 does not wait for mails.
+        self.niceness = 0 if kind is API else _WORKER_NICENESS
 
     @property
     def kind_name(self) -> str:

@@ -18,7 +18,9 @@ _LARGEST_LOG = 10 * 1024 * 1024
 class Child:
     """A process in a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, *, niceness: int = 0
+    ) -> None:
         self._log = log
         if log.exists() and log.stat().st_size > _LARGEST_LOG:
             log.replace(log.with_suffix(log.suffix + ".1"))
@@ -32,6 +34,9 @@ class Child:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        if niceness:
+            with contextlib.suppress(ProcessLookupError):  # it ended at once: its exit is reported, not this
+                os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
 
     @property
     def pid(self) -> int:

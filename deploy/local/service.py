@@ -23,6 +23,8 @@ class Service(ABC):
 
     stop_signal = signal.SIGTERM
     grace = 10.0
+    niceness = 0
+    """How far it steps back for the others when the machine is busy (nice(2): 0 not at all, 19 most)."""
     ready_within = 30.0
 
     def __init__(self, name: str, title: str, home: Home) -> None:
@@ -68,7 +70,7 @@ class Service(ABC):
         self.home.create()
         self.prepare()
         environment = {**os.environ, **self.environment(), MARKER: str(self.home.folder)}
-        self._child = Child(self.command(), environment, self.home.folder, self.log)
+        self._child = Child(self.command(), environment, self.home.folder, self.log, niceness=self.niceness)
 
     def wait_ready(self, cancel: threading.Event | None = None) -> None:
         """Wait until it answers; raise StackError with its last words when it dies or does not come up."""
