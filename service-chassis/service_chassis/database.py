@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import asyncpg
 from sqlalchemy import MetaData, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -18,6 +19,16 @@ from service_chassis.settings import DatabaseGroup
 Sessions = async_sessionmaker[AsyncSession]
 
 CONNECT_TIMEOUT_S = 5.0
+
+LINK_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # What asyncpg says, more often than not, on a connection that the server has just ended.
+    asyncpg.InternalClientError,
+)
+"""Whatever a connection of asyncpg's own can fail with: it is thrown away, and another one dialled."""
 TEST_AFTER_IDLE_S = 5.0
 _IDLE_SINCE = "idle_since"
 

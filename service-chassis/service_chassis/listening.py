@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from service_chassis import telemetry
-from service_chassis.database import CONNECT_TIMEOUT_S, plain_url, server_settings
+from service_chassis.database import CONNECT_TIMEOUT_S, LINK_ERRORS, plain_url, server_settings
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ async def listen(
         try:
             await _one_connection(plain_url(database_url), channel, application, wake, stop)
             is_away = False
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except LINK_ERRORS as error:
             if not is_away:
                 log.warning("not_listening", channel=channel, **telemetry.log_fields(error))
             is_away = True

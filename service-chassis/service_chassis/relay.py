@@ -22,7 +22,7 @@ from aio_pika.exceptions import AMQPError, PublishError
 
 from service_chassis import telemetry
 from service_chassis.broker_link import PublishingLink, confirmed
-from service_chassis.database import CONNECT_TIMEOUT_S, plain_url, server_settings
+from service_chassis.database import CONNECT_TIMEOUT_S, LINK_ERRORS, plain_url, server_settings
 from service_chassis.outbox import CHANNEL
 from service_chassis.settings import RelayGroup
 from service_chassis.topology import declare
@@ -175,7 +175,7 @@ class _Lane:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self.wake.wait()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except LINK_ERRORS as error:
             log.warning("relay_database_away", lane=self.number, **telemetry.log_fields(error))
             self.turned_at = time.monotonic()
             with contextlib.suppress(TimeoutError):
@@ -284,9 +284,7 @@ class _Lane:
 
     async def _last_drain(self) -> None:
         """Before the process ends: say what its last transactions have to say, if that is quick."""
-        with contextlib.suppress(
-            OSError, TimeoutError, AMQPError, asyncpg.PostgresError, asyncpg.InterfaceError
-        ):  # what is left stays in the outbox for the next relay
+        with contextlib.suppress(*LINK_ERRORS, AMQPError):  # what is left stays in the outbox for the next relay
             async with asyncio.timeout(self._settings.relay_drain_timeout):
                 connection = await self._connect()
                 try:
