@@ -23,6 +23,7 @@ from chaos.fault_proxy import DELIVER, PUBLISH, FaultProxy, Tally, Trap
 from chaos.scripted_smtp import ScriptedSmtp
 from deploy.local import leftovers, private_file, run_file
 from deploy.local.application import KINDS, ApplicationProcess, ProcessKind
+from deploy.local.child import describe_exit, last_line
 from deploy.local.configuration import Configuration, configure
 from deploy.local.console import Console
 from deploy.local.layout import ROOT, Home
@@ -111,6 +112,9 @@ class Arena:
         self.published = Tally("c2s", PUBLISH)
         self.delivered = Tally("s2c", DELIVER)
         self._configuration = configuration
+        self.deaths: list[str] = []
+        """Processes that ended although nobody here ended them."""
+        self._ended_by_us: set[Service] = set()
         self._held: set[Service] = set()
         self._cancel = threading.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -196,6 +200,7 @@ class Arena:
 
     async def kill(self, member: Member) -> None:
         """SIGKILL a process; what its hops hold is gone with it."""
+        self._ended_by_us.add(member.service)
         pid = member.signal(signal.SIGKILL)
         await eventually(lambda: _is_gone(pid), what=f"{member.name} is dead", every=0.02)
         for proxy in member.hops.values():
@@ -204,6 +209,7 @@ class Arena:
 
     async def kill_service(self, service: Service, number: signal.Signals = signal.SIGKILL) -> None:
         """Crash a part of the infrastructure; it is started again unless it is held down."""
+        self._ended_by_us.add(service)
         (pid,) = service.pids()
         os.kill(pid, number)
         await eventually(lambda: _is_gone(pid), what=f"{service.name} is dead", every=0.02)
@@ -317,6 +323,10 @@ class Arena:
             for service in [*self._infrastructure(), *(member.service for member in self.members)]:
                 if service in self._held or service.exit_status() is None:
                     continue
+                if service not in self._ended_by_us:
+                    status = describe_exit(service.exit_status() or 0)
+                    self.deaths.append(f"{service.name} ended by itself ({status}): {last_line(service.log)}")
+                self._ended_by_us.discard(service)
                 await asyncio.to_thread(service.bury)
                 await asyncio.to_thread(service.start)
             self._record()

@@ -62,6 +62,7 @@ class Run:
         await arena.all_up()
         scenario = await Scenario.begin(arena.stack, say)
         arena.smtp.clear()
+        arena.deaths.clear()
         return cls(
             arena,
             seed,
@@ -166,6 +167,7 @@ class Run:
         seen = await evidence.gather(self.stack, scenario.since, addresses, scenario.crowd.canary)
         self._expect_dead_letters(seen)
         report = judge(scenario.log, seen, final=self.final)
+        self.failures += self.arena.deaths
         self.failures += [f"{name.strip()}: {report.of(name).against[0]}" for name in report.failed]
         self.figures = {**_figures(report), **await self._traffic(), "drained_s": round(drained, 1), **self.figures}
         return Outcome(self.failures, self.figures, report.table())
