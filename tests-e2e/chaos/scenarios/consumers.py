@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aio_pika
+import asyncpg
+import httpx
 from aio_pika.abc import AbstractIncomingMessage
 from e2e import roster
 from e2e.eventually import eventually
@@ -156,3 +158,48 @@ async def _channel(run: Run) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
     connection = await aio_pika.connect(run.stack.run["amqp_url"], timeout=10)
     async with connection:
         yield await connection.channel()
+
+
+@scenario("F54")
+async def dead_letters_are_replayed_twice(run: Run) -> None:
+    """Messages die of a fault of ours; mended and replayed twice, each has its effect once."""
+    await _in_mailer(run, "ALTER TABLE deliveries ADD CONSTRAINT chaos CHECK (lead_id::text < '8') NOT VALID")
+    try:
+        await run.load()
+        doomed = sum(lead_id >= "8" for lead_id in run.scenario.log.accepted().values())
+        if not doomed:
+            raise VoidRunError("no lead was to fail")
+
+        async def dead() -> int:
+            count: int = await run.fetch_value(
+                "intake",
+                "SELECT count(*) FROM dead_letters WHERE status = 'open' AND last_at >= $1",
+                run.scenario.since,
+            )
+            return count
+
+        await eventually(dead, lambda count: count == doomed, within=90, what=f"{doomed} dead letters")
+    finally:
+        await _in_mailer(run, "ALTER TABLE deliveries DROP CONSTRAINT chaos")
+    run.healed()
+    async with run.staff() as staff:
+        replayed = [await _replay_all(staff)]
+        await run.reached()
+        replayed.append(await _replay_all(staff))
+    run.check(replayed == [doomed, 0], f"{doomed} dead letters, {replayed} replayed")
+    run.figures["replayed"] = replayed[0]
+
+
+async def _replay_all(staff: httpx.AsyncClient) -> int:
+    response = await staff.post("/api/v1/dead-letters/replay", json={})
+    assert response.status_code == 200, response.text
+    count: int = response.json()["replayed"]
+    return count
+
+
+async def _in_mailer(run: Run, statement: str) -> None:
+    administrator = await asyncpg.connect(f"{run.arena.postgres.admin_url.rpartition('/')[0]}/mailer")
+    try:
+        await administrator.execute(statement)
+    finally:
+        await administrator.close()

@@ -153,3 +153,32 @@ def _objects(run: Run) -> dict[str, float]:
 def _quoted(part: bytes) -> bytes:
     """As a pattern that matches these bytes only."""
     return b"".join(rb"\x%02x" % byte for byte in part)
+
+
+@scenario("F07")
+async def the_same_key_is_raced(run: Run) -> None:
+    """Twenty identical requests with one key at once, to two APIs: one row, one lead, one mail."""
+    added = await run.arena.add("intake-api", 1)
+    person, key = run.scenario.crowd.person(), uuid.uuid4().hex
+
+    async def post() -> int | None:
+        async with http_client(run.stack) as client:
+            return await _patiently(run, client, person, key)
+
+    try:
+        answers = await asyncio.gather(*(post() for _ in range(_RACERS)))
+    finally:
+        for member in added:
+            await run.arena.take_down(member.service)
+            await run.arena.dismiss(member)
+    run.healed()
+    run.check(set(answers) == {201}, f"answers {answers}")
+    leads = {attempt.lead_id for attempt in run.scenario.log.attempts if attempt.status == 201}
+    run.check(len(leads) == 1, f"one key was answered with {len(leads)} leads")
+    rows = await run.fetch_value(
+        "intake", "SELECT count(*) FROM submissions WHERE received_at >= $1", run.scenario.since
+    )
+    run.check(rows == 1, f"{rows} rows of one key")
+
+
+_RACERS = 20

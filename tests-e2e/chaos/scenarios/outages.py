@@ -142,3 +142,65 @@ async def a_service_is_cut_off(run: Run) -> None:
 def _answers_are(run: Run, allowed: set[str]) -> None:
     others = set(run.scenario.log.statuses()) - allowed
     run.check(not others, f"answers {run.scenario.log.statuses()}")
+
+
+@scenario("F42")
+async def connections_are_used_up(run: Run) -> None:
+    """PostgreSQL has no connection left for the intake role: 503 meanwhile, no attempt burned, then all goes on."""
+    async with run.under_load(2 * LEADS, clients=8):
+        await run.accepted(run.chance.randrange(2, LEADS))
+        await _as_superuser(run, "ALTER ROLE intake_app CONNECTION LIMIT 0", _END_INTAKE_SESSIONS)
+        try:
+            await _seen_503(run)
+        finally:
+            await _as_superuser(run, "ALTER ROLE intake_app CONNECTION LIMIT -1")
+        run.healed()
+    _answers_are(run, {"201", "409", "503", "unknown"})
+    await _no_failures(run)
+
+
+_END_INTAKE_SESSIONS = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'intake_app'"
+
+
+@scenario("F43")
+async def postgres_is_silent(run: Run) -> None:
+    """PostgreSQL says nothing to anybody: 503 within bounds, no attempt burned, everybody goes on afterwards."""
+    async with run.under_load(2 * LEADS, clients=8):
+        await run.accepted(run.chance.randrange(2, LEADS))
+        for proxy in run.arena.hops("database"):
+            proxy.mode = "blackhole"
+        began = time.monotonic()
+        await _seen_503(run)
+        run.figures["first_503_s"] = round(time.monotonic() - began, 1)
+        run.arena.heal()
+        run.healed()
+    _answers_are(run, {"201", "409", "503", "unknown"})
+    slowest = run.scenario.log.latencies()[-1]
+    run.check(slowest < 20, f"the slowest answer took {slowest:.1f} s")
+    run.figures["slowest_s"] = round(slowest, 1)
+    await _no_failures(run)
+
+
+async def _as_superuser(run: Run, *statements: str) -> None:
+    administrator = await asyncpg.connect(run.arena.postgres.admin_url)
+    try:
+        for statement in statements:
+            await administrator.execute(statement)
+    finally:
+        await administrator.close()
+
+
+async def _seen_503(run: Run) -> None:
+    async def refused() -> int:
+        return run.scenario.log.statuses().get("503", 0)
+
+    await eventually(refused, within=60, what="a client was told 503")
+
+
+async def _no_failures(run: Run) -> None:
+    """An outage is nobody's fault: no failure is counted against a message."""
+    for database in _DATABASES.values():
+        counted = await run.fetch_value(
+            database, "SELECT count(*) FROM failures WHERE failed_at >= $1", run.scenario.since
+        )
+        run.check(counted == 0, f"{counted} failures were counted against messages in {database}")
