@@ -37,7 +37,7 @@ _WORKER_NICENESS = 5
 class ApplicationProcess(Service):
     """One process of a kind, with an ops port of its own."""
 
-    grace = 20.0
+    grace = 40.0  # the longest orderly stop is 37 s: docs/operations.md; docker-compose.yml says the same
     ready_within = 90.0  # a worker waits for its broker meanwhile
 
     def __init__(
