@@ -24,7 +24,7 @@ async def test_a_thousand_leads_are_spread_evenly_by_four_workers(
     stack: Stack, scenario: Scenario, staff: httpx.AsyncClient, report: Callable[[str], None]
 ) -> None:
     if len(stack.pids("assignment-worker")) != WORKERS:
-        pytest.skip(f"needs {WORKERS} assignment workers: E2E_RUN_JSON names a stack of another scale")
+        pytest.fail(f"needs {WORKERS} assignment workers: E2E_RUN_JSON names a stack of another scale")
     await stack.control("stop", "mailer-worker")
     try:
         async with roster.everybody_off(stack, staff):

@@ -23,9 +23,9 @@ def main() -> int:
             print(json.dumps(addresses.run_file(), indent=2))  # noqa: T201 - a command prints
             return 0
         if command == ["run"]:
-            print(f"In Docker: inbox {addresses.mail_page}, RabbitMQ {addresses.rabbitmq_page}", flush=True)  # noqa: T201
+            print(f"In Docker: inbox {addresses.mail_page}, RabbitMQ {addresses.rabbitmq_page}", flush=True)  # noqa: T201 - same
             environment = {**addresses.settings(), **os.environ}  # what the caller gives wins
-            os.execve(sys.executable, [sys.executable, "-m", "deploy.local", "run"], environment)  # noqa: S606
+            os.execve(sys.executable, [sys.executable, "-m", "deploy.local", "run"], environment)  # noqa: S606 - no shell is the point
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command prints
         return 1

@@ -38,8 +38,7 @@ def _provider(choice: str) -> ServiceProvider:
     if choice == "docker" and not docker:
         raise StackError("TEST_SERVICES=docker, but no Docker engine answers: start one, or choose embedded")
     if docker:
-        # Only here: the containers' library is slow to import.
-        from deploy.local.docker_services import DockerServices  # noqa: PLC0415
+        from deploy.local.docker_services import DockerServices  # noqa: PLC0415 - its library is slow to import
 
         return DockerServices()
     return EmbeddedServices()

@@ -65,14 +65,16 @@ async def test_what_is_remembered_of_messages_is_forgotten_after_its_time(bench:
         ("delivery_marks", "'q', $1, 0, 1"),
     ):
         for name, days in (("old", 46), ("young", 44)):
-            await bench.sql.execute(f"INSERT INTO {table} VALUES ({values}, now() - interval '{days} days')", name)  # noqa: S608
+            row = f"INSERT INTO {table} VALUES ({values}, now() - interval '{days} days')"  # noqa: S608 - names from above
+            await bench.sql.execute(row, name)
     stop = asyncio.Event()
     engine = make_engine(DatabaseGroup(database_url=bench.database.app_url), "test")
     runner = asyncio.create_task(run_job(forget_old_messages(bench.sessions, 60), engine, stop))
     for table in ("inbox", "failures", "delivery_marks"):
 
         async def left(table: str = table) -> list[str]:
-            return [row["message_id"] for row in await bench.sql.fetch(f"SELECT message_id FROM {table}")]  # noqa: S608
+            rows = await bench.sql.fetch(f"SELECT message_id FROM {table}")  # noqa: S608 - names from above
+            return [row["message_id"] for row in rows]
 
         await eventually(left, lambda ids: ids == ["young"])
     stop.set()

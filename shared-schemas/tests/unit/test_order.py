@@ -1,5 +1,7 @@
 """(epoch, decision) is the only order there is."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +56,7 @@ def test_newer_is_transitive(one: Place, other: Place, third: Place) -> None:
 
 
 @given(st.lists(NEAR, min_size=1), st.randoms(use_true_random=False))
-def test_a_hearer_ends_at_the_same_place_whatever_the_order_of_arrival(places: list[Place], random: object) -> None:
+def test_a_hearer_ends_at_the_same_place_whatever_the_order_of_arrival(places: list[Place], random: Random) -> None:
     def hear_all(arriving: list[Place]) -> Place | None:
         held: Place | None = None
         for place in arriving:
@@ -63,7 +65,7 @@ def test_a_hearer_ends_at_the_same_place_whatever_the_order_of_arrival(places: l
         return held
 
     shuffled = list(places)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert hear_all(shuffled + places) == hear_all(places) == max(places)
 
 
