@@ -33,7 +33,7 @@ def test_compose_gives_every_process_as_much_as_the_supervisor() -> None:
     assert shared is not None
     assert f"\n  stop_grace_period: {ApplicationProcess.grace:g}s\n" in shared[0]
     for name in PROCESSES:
-        block = re.search(rf"^  {name}:\n(?:    .*\n|\n)+", text, re.MULTILINE)
+        block = re.search(rf"^  {name}:.*\n(?:    .*\n|\n)+", text, re.MULTILINE)
         assert block is not None, name
         assert "<<: *process" in block[0], name
         assert "stop_grace_period" not in block[0], name
