@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from starlette.exceptions import HTTPException
-
 
 class IntakeError(Exception):
     """An error with a meaning for the caller."""
@@ -26,25 +24,6 @@ class InvalidFieldsError(IntakeError):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__(", ".join(error.field for error in errors))
         self.errors = tuple(errors)
-
-
-class BodyTooLargeError(IntakeError, HTTPException):
-    """More bytes arrived than the route takes; ``field`` is what must become smaller.
-
-    An HTTPException because it is raised while FastAPI reads a body, and FastAPI lets only those through.
-    """
-
-    def __init__(self, limit: int, field: str) -> None:
-        HTTPException.__init__(self, 413, f"the body is larger than {limit} bytes")
-        self.limit = limit
-        self.field = field
-
-
-class BodyTooSlowError(IntakeError, HTTPException):
-    """The body did not arrive within its deadline. An HTTPException for the same reason."""
-
-    def __init__(self) -> None:
-        HTTPException.__init__(self, 408, "the body did not arrive in time")
 
 
 class UnsupportedBodyError(IntakeError):

@@ -16,7 +16,8 @@ from service_chassis.settings import load
 from service_chassis.telemetry import configure_logging
 
 from intake_api import problems
-from intake_api.middleware import BodyLimit, BodyLimits, Trace
+from intake_api.body_limits import BodyLimit, BodyLimits
+from intake_api.middleware import Trace
 from intake_api.resume_store import ResumeStore, make_store
 from intake_api.routes import attorneys, auth, health, leads, operations
 from intake_api.routes.context import Outside

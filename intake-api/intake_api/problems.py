@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from intake_api import exceptions as errors
+from intake_api.body_limits import BodyTooLargeError, BodyTooSlowError
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +56,13 @@ Render = Callable[[Any], JSONResponse]
 
 _RENDERERS: dict[type[Exception], Render] = {
     errors.InvalidFieldsError: lambda e: invalid_fields(e.errors),
-    errors.BodyTooLargeError: lambda e: problem(
+    BodyTooLargeError: lambda e: problem(
         413,
         "body-too-large",
         f"the body is larger than the {e.limit} bytes that this route takes",
         errors=[{"field": e.field, "detail": f"is too large: the whole body may have {e.limit} bytes"}],
     ),
-    errors.BodyTooSlowError: lambda _: problem(408, "body-too-slow", "the body did not arrive in time; send it again"),
+    BodyTooSlowError: lambda _: problem(408, "body-too-slow", "the body did not arrive in time; send it again"),
     errors.UnsupportedBodyError: lambda _: problem(
         415, "unsupported-body", "send application/json or multipart/form-data"
     ),
@@ -130,12 +131,16 @@ def _invalid_request(error: RequestValidationError) -> JSONResponse:
     entries: dict[str, str] = {}
     for found in error.errors():
         place = [str(part) for part in found["loc"] if part not in {"body", "query", "path", "header"}]
+        if found["type"] == "json_invalid":
+            place = ["body"]
         detail = "is required" if found["type"] == "missing" else str(found["msg"]).removeprefix("Value error, ")
         entries.setdefault(".".join(place) or "body", detail)
     return invalid_fields(tuple(errors.FieldError(field, detail) for field, detail in entries.items()))
 
 
 def _http_error(error: HTTPException) -> JSONResponse:
+    if error.status_code == 400 and "parsing the body" in str(error.detail):
+        return invalid_fields((errors.FieldError("body", "is not valid JSON: send one JSON object"),))
     kinds = {404: "not-found", 405: "method-not-allowed"}
     kind = kinds.get(error.status_code, "http-error")
     return problem(error.status_code, kind, str(error.detail), headers=error.headers)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
-from minio.error import S3Error
+from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
@@ -145,8 +145,9 @@ class S3Store:
         endpoint = urlsplit(settings.s3_endpoint)
         self._bucket = settings.s3_bucket
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="resumes")
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="resumes-check")
         self._http = urllib3.PoolManager(
-            maxsize=settings.concurrency,
+            maxsize=settings.concurrency + 1,
             timeout=urllib3.Timeout(connect=2.0, read=settings.s3_timeout),
             retries=Retry(total=2, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
             cert_reqs="CERT_REQUIRED",
@@ -217,11 +218,13 @@ class S3Store:
 
     async def check(self) -> None:
         """See `ResumeStore.check`."""
-        await self._run(lambda: self._client.bucket_exists(bucket_name=self._bucket))
+        # On a thread of its own: behind queued transfers a healthy store would look dead.
+        await self._run(lambda: self._client.bucket_exists(bucket_name=self._bucket), self._checks)
 
     def close(self) -> None:
         """See `ResumeStore.close`."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._checks.shutdown(wait=False, cancel_futures=True)
         self._http.clear()
 
     def _make_bucket(self) -> None:
@@ -231,14 +234,14 @@ class S3Store:
             if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 raise
 
-    async def _run(self, work: Callable[[], Result]) -> Result:
+    async def _run(self, work: Callable[[], Result], threads: ThreadPoolExecutor | None = None) -> Result:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
         except S3Error as error:
             if error.code in _MISSING:
                 raise ResumeMissingError from error
             raise StorageAwayError from error
-        except (HTTPError, OSError) as error:
+        except (MinioException, HTTPError, OSError) as error:
             raise StorageAwayError from error
 
 

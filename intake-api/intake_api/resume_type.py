@@ -42,13 +42,13 @@ ACCEPTED = "pdf, docx, doc, odt, rtf or plain UTF-8 text"
 def recognise(content: BinaryIO, filename: str | None) -> ResumeType | None:
     """Tell the type of ``content`` (seekable; left anywhere), or None when it is not a document we take.
 
-    A file name whose extension belongs to another type makes it None too.
+    A file name whose extension belongs to another type makes it None too; one without an extension says nothing.
     """
     found = _by_content(content)
     if found is None or not filename:
         return found
     extension = PurePosixPath(filename.replace("\\", "/")).suffix.lower()
-    return found if extension in found.extensions else None
+    return found if not extension or extension in found.extensions else None
 
 
 def _by_content(content: BinaryIO) -> ResumeType | None:

@@ -52,6 +52,7 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
     reconcile_interval: Seconds = Field(60.0, description="Seconds between rounds that look for stuck leads")
     orphan_grace: Seconds = Field(3600.0, description="Seconds before a resume object without a row is swept")
     sweep_interval: Seconds = Field(3600.0, description="Seconds between sweeps of the resume store")
+    dead_letter_days: Count = Field(30, description="Days a dead letter is kept after its last failure")
     housekeeping_interval: Seconds = Field(600.0, description="Seconds between rounds of clean-up jobs")
     roster_interval: Seconds = Field(86400.0, description="Seconds between re-statements of every attorney")
 
@@ -62,6 +63,9 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
             raise ValueError(f"INTAKE_AUTH_SECRET {problem}: give 32 or more random bytes")
         if self.idempotency_lease <= self.request_deadline:
             raise ValueError("INTAKE_IDEMPOTENCY_LEASE must be longer than INTAKE_REQUEST_DEADLINE")
+        if self.orphan_grace < 2 * self.request_deadline:
+            # A sweep must never meet a resume whose commit is still to come; the rest allows for clocks that differ.
+            raise ValueError("INTAKE_ORPHAN_GRACE must be at least twice INTAKE_REQUEST_DEADLINE")
         return self
 
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from intake_api.address import parse_address
 from intake_api.exceptions import FieldError, InvalidFieldsError
+from intake_api.plain_text import has_controls
 from intake_api.resume_type import ACCEPTED, recognise
 
 NAME_LENGTH = 100
@@ -113,12 +114,13 @@ def _name(fields: Mapping[str, Any], field: str, errors: list[FieldError]) -> st
     elif not isinstance(value, str):
         errors.append(FieldError(field, "must be text"))
     else:
-        name = unicodedata.normalize("NFC", value).strip()
+        # Normalising is quadratic in combining marks and holds the interpreter: long text is not normalised.
+        name = unicodedata.normalize("NFC", value).strip() if len(value) <= 4 * NAME_LENGTH else value
         if not name:
             errors.append(FieldError(field, "must not be blank"))
         elif len(name) > NAME_LENGTH:
             errors.append(FieldError(field, f"must have at most {NAME_LENGTH} characters"))
-        elif any(unicodedata.category(character) in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"} for character in name):
+        elif has_controls(name):
             errors.append(FieldError(field, "must not contain control characters"))
         else:
             return name

@@ -16,12 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
+from intake_api.body_limits import BodyTooLargeError, BodyTooSlowError
 from intake_api.exceptions import FieldError, InvalidFieldsError, UnsupportedBodyError
 from intake_api.submission import NewSubmission, check, decode_json, spooled_file
 
 MAX_FIELDS = 20
 MAX_FIELD_BYTES = 64 * 1024
-ENVELOPE_BYTES = 64 * 1024
+ENVELOPE_BYTES = 512 * 1024
+"""Room for the other fields, and for JSON writers that escape every slash of the base64 text."""
 
 
 def body_limit(upload_limit: int) -> int:
@@ -72,6 +74,8 @@ class Uploads:
     async def _read_form(self, request: Request) -> AsyncIterator[NewSubmission]:
         try:
             form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+        except (BodyTooLargeError, BodyTooSlowError):
+            raise
         except (MultiPartException, HTTPException) as error:  # Starlette raises the latter inside an application
             raise InvalidFieldsError([FieldError("body", "is not a valid form: one file and short fields")]) from error
         try:
@@ -83,8 +87,6 @@ class Uploads:
                     fields[name] = value
                 elif name == "resume":
                     content, filename = value.file, value.filename or None
-            if content is None and fields.get("resume"):
-                fields["resume"] = None
             yield await self._check(fields, content, filename)
         finally:
             await form.close()

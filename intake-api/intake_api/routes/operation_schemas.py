@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from intake_api.models import DeadLetter
-from intake_api.routes.schemas import ShortText
+from intake_api.routes.schemas import PlainText, ShortText
 from intake_api.use_cases.reconcile import StuckLead
 
 
@@ -73,8 +73,8 @@ class ReplayMany(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    queue: str | None = None
-    message_type: str | None = None
+    queue: PlainText | None = None
+    message_type: PlainText | None = None
     lead_id: UUID | None = None
 
 

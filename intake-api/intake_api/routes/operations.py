@@ -18,7 +18,7 @@ from intake_api.routes.operation_schemas import (
     StuckLeadBody,
     StuckLeads,
 )
-from intake_api.routes.schemas import LARGEST_OFFSET, problems
+from intake_api.routes.schemas import LARGEST_OFFSET, PlainText, problems
 from intake_api.use_cases.handle_dead_letters import (
     DeadLetterFilter,
     discard_dead_letter,
@@ -37,8 +37,8 @@ async def get_dead_letters(
     world: World,
     _operator: Operator,
     status: Annotated[str | None, Query(pattern="^(open|replayed|discarded)$")] = None,
-    queue: Annotated[str | None, Query(max_length=200)] = None,
-    message_type: Annotated[str | None, Query(max_length=200)] = None,
+    queue: PlainText | None = None,
+    message_type: PlainText | None = None,
     lead_id: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET)] = 0,

@@ -9,9 +9,13 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from intake_api.address import parse_address
 from intake_api.lead_status import LeadStatus
 from intake_api.models import Attorney, Lead, Submission, TimelineEntry
+from intake_api.plain_text import plain_text
 from intake_api.use_cases.register_lead import Registered
 
-ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+ShortText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(plain_text)
+]
+PlainText = Annotated[str, StringConstraints(max_length=200), AfterValidator(plain_text)]
 Address = Annotated[str, AfterValidator(parse_address)]
 LARGEST_OFFSET = 2**31 - 1
 
@@ -56,6 +60,7 @@ class LeadBody(BaseModel):
     waiting_reason: str | None = None
     waiting_since: datetime | None = None
     next_outreach_at: datetime | None = None
+    outreach_reason: str | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -74,6 +79,7 @@ class LeadBody(BaseModel):
             waiting_reason=lead.waiting_reason,
             waiting_since=lead.waiting_since,
             next_outreach_at=lead.outreach_next_at,
+            outreach_reason=lead.outreach_reason,
             created_at=lead.created_at,
             updated_at=lead.updated_at,
         )

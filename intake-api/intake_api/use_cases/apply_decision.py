@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api import repository, timeline
 from intake_api.lead_events import wants_outreach
-from intake_api.lead_status import LeadStatus, after_assigned, after_waiting
+from intake_api.lead_status import OPEN, LeadStatus, after_assigned, after_waiting
 from intake_api.models import Lead
 
 ACTOR = "assignment-worker"
@@ -50,7 +50,9 @@ async def apply_assigned(session: AsyncSession, event: LeadAssigned, envelope: E
 async def apply_waiting(session: AsyncSession, event: LeadWaiting, envelope: Envelope) -> None:
     """LeadWaiting: nobody may take the lead now; it has no owner, and says why. Raises LeadNotFoundError."""
     lead = await repository.lock_lead(session, event.lead_id)
-    applies = _applies(lead, event)
+    # A repeat restores a reason that LeadReachedOut cleared meanwhile: an open lead without owner says why.
+    lacks_reason = lead.assigned_to is None and lead.waiting_reason is None
+    applies = _applies(lead, event) or (_is_held(lead, event) and lacks_reason and lead.status in OPEN)
     if applies:
         lead.decision = event.decision
         lead.assigned_to = None
@@ -74,6 +76,10 @@ async def apply_waiting(session: AsyncSession, event: LeadWaiting, envelope: Env
             "explanation": event.explanation.model_dump(mode="json"),
         },
     )
+
+
+def _is_held(lead: Lead, event: LeadWaiting) -> bool:
+    return Place(event.epoch, event.decision) == Place(lead.epoch, lead.decision)
 
 
 def _applies(lead: Lead, event: LeadAssigned | LeadWaiting) -> bool:

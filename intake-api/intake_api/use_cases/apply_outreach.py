@@ -12,7 +12,7 @@ from shared_schemas.events import LeadReachedOut, OutreachDeferred, OutreachFail
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api import repository, timeline
-from intake_api.lead_status import LeadStatus, after_outreach_failed, after_reached_out
+from intake_api.lead_status import OPEN, LeadStatus, after_outreach_failed, after_reached_out
 from intake_api.models import Lead
 
 ACTOR = "mailer-worker"
@@ -22,12 +22,11 @@ MOVING_KIND = "welcome"
 async def apply_reached_out(session: AsyncSession, event: LeadReachedOut, envelope: Envelope) -> None:
     """LeadReachedOut: the relay took the mail. Applies from ``registered`` too. Raises LeadNotFoundError."""
     lead = await repository.lock_lead(session, event.lead_id)
-    if event.kind == MOVING_KIND:
+    if event.kind == MOVING_KIND and lead.status in OPEN:
         lead.status = after_reached_out(LeadStatus(lead.status))
         lead.reached_at = lead.reached_at or event.sent_at
-        if lead.status == LeadStatus.REACHED_OUT:
-            lead.reached_out_by = lead.reached_out_by or event.attorney_id
-            lead.waiting_reason = lead.waiting_since = None
+        lead.reached_out_by = lead.reached_out_by or event.attorney_id
+        lead.waiting_reason = lead.waiting_since = None
         _finish(lead, event, attempt=event.attempts, reason=None)
     detail = {
         "attorney_id": str(event.attorney_id),

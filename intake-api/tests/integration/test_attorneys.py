@@ -50,6 +50,8 @@ async def test_an_address_belongs_to_one_attorney(staff: httpx.AsyncClient) -> N
         ({}, {"name", "email"}),
         ({**ADA, "name": " "}, {"name"}),
         ({**ADA, "email": "x"}, {"email"}),
+        ({**ADA, "name": "a\0b"}, {"name"}),
+        ({**ADA, "languages": ["a\nb"]}, {"languages.0"}),
         ({**ADA, "capacity": -1}, {"capacity"}),
         ({**ADA, "version": 4}, {"version"}),
         (

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from intake_api.use_cases.forget_dead_letters import forget_dead_letters
 from intake_api.use_cases.record_dead_letter import record_dead_letter
 from shared_schemas.events import MessageDeadLettered
 
@@ -99,3 +100,11 @@ async def test_only_operators_and_admins_operate(intake: Intake, staff: httpx.As
         headers = {"Authorization": f"Bearer {token['access_token']}"}
         assert (await staff.get(DEAD, headers=headers)).status_code == allowed, role
         assert (await staff.get("/api/v1/stuck-leads", headers=headers)).status_code == allowed, role
+
+
+async def test_old_ones_are_forgotten(intake: Intake) -> None:
+    await bury(intake)
+    await intake.database.execute("UPDATE dead_letters SET last_at = now() - interval '31 days'")
+    kept = await bury(intake)
+    await forget_dead_letters(intake.sessions, 30)
+    assert [str(row["id"]) for row in await intake.database.fetch("SELECT id FROM dead_letters")] == [kept]

@@ -141,6 +141,30 @@ async def test_a_closed_lead_stays_closed_when_the_mail_went_anyway(intake: Inta
     assert reopened.status_code == 200
 
 
+async def test_a_closed_owned_lead_goes_on_as_assigned_after_a_late_mail(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
+    lead, ada = await lead_and_attorney(intake, staff)
+    await hear(intake, assigned(lead, ada))
+    await staff.patch(f"{LEADS}/{lead}", json={"status": "declined"})
+    await hear(intake, reached(lead, ada))
+    reopened = await staff.patch(f"{LEADS}/{lead}", json={"status": "assigned"})
+    assert (reopened.status_code, reopened.json()["reached_out_by"]) == (200, None)
+
+
+async def test_a_repeated_waiting_gives_an_ownerless_lead_its_reason_back(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
+    lead, ada = await lead_and_attorney(intake, staff)
+    await hear(intake, assigned(lead, ada, decision=1))
+    await staff.patch(f"{LEADS}/{lead}", json={"assigned_to": None})
+    await hear(intake, waiting(lead, epoch=1, decision=2), reached(lead, ada))
+    assert (await show(staff, lead))["waiting_reason"] is None
+    await hear(intake, waiting(lead, epoch=1, decision=2))
+    body = await show(staff, lead)
+    assert (body["status"], body["assigned_to"], body["waiting_reason"]) == ("reached_out", None, "nobody_available")
+
+
 async def test_who_a_person_named_is_kept(intake: Intake, staff: httpx.AsyncClient) -> None:
     lead, ada = await lead_and_attorney(intake, staff)
     ben = await new_attorney(staff, intake)

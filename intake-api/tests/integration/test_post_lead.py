@@ -129,21 +129,35 @@ async def test_a_body_that_is_no_object_is_a_problem(intake: Intake, body: str) 
     assert answer.json()["errors"]
 
 
+async def test_a_declared_length_over_the_limit_is_refused_in_a_form_too(intake: Intake) -> None:
+    answer = await intake.client.post(LEADS, data={"first_name": "A"}, files={"resume": ("a.pdf", b"x" * 20_000_000)})
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:problem:body-too-large")
+
+
+async def test_a_resume_sent_as_text_in_a_form_says_what_to_do(intake: Intake) -> None:
+    answer = await intake.client.post(LEADS, data={"resume": "see attachment"}, files={"other": ("a.txt", b"x")})
+    problems = {error["field"]: error["detail"] for error in answer.json()["errors"]}
+    assert "a file in a form" in problems["resume"]
+
+
 async def test_other_content_types_are_refused(intake: Intake) -> None:
     answer = await intake.client.post(LEADS, content=b"x", headers={"Content-Type": "text/plain"})
     assert answer.status_code == 415
 
 
-async def test_a_body_is_cut_off_at_the_limit_whatever_it_declares(intake: Intake) -> None:
+@pytest.mark.parametrize("media_type", ["application/json", "multipart/form-data; boundary=b"])
+async def test_a_body_is_cut_off_at_the_limit_whatever_it_declares(intake: Intake, media_type: str) -> None:
     sent = 0
 
     async def endless() -> Any:
         nonlocal sent
+        if media_type.startswith("multipart"):
+            yield b'--b\r\nContent-Disposition: form-data; name="resume"; filename="a.pdf"\r\n\r\n'
         while sent < 100 * 1024 * 1024:
             sent += 1024 * 1024
             yield b"x" * 1024 * 1024
 
-    answer = await intake.client.post(LEADS, content=endless(), headers={"Content-Type": "application/json"})
+    answer = await intake.client.post(LEADS, content=endless(), headers={"Content-Type": media_type})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (413, "resume")
     assert sent < 16 * 1024 * 1024
 

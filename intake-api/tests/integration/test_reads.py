@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import jwt
 import pytest
+from prometheus_client import generate_latest
 
 from ..documents import DOCX, PDF, lead_json
 from .conftest import ADMIN, Intake
@@ -154,3 +155,23 @@ async def test_a_body_too_large_is_413_on_every_route(staff: httpx.AsyncClient, 
     for content in (b" " * 100_000, chunks()):
         answer = await staff.request(method, path, content=content, headers={"Content-Type": "application/json"})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (413, "body")
+
+
+async def test_control_characters_are_nobodys_account_and_no_text(staff: httpx.AsyncClient) -> None:
+    login = await staff.post("/api/v1/auth/token", data={"username": "a\0b", "password": "x"})
+    search = await staff.get("/api/v1/dead-letters", params={"queue": "a\0b"})
+    assert (login.status_code, search.status_code) == (401, 422)
+    assert search.json()["errors"][0]["field"] == "queue"
+
+
+@pytest.mark.parametrize("content", [b"{bad", b"\xff\xfe", b"[" * 50_000, b'{"x": ' + b"9" * 5000 + b"}"])
+async def test_json_that_is_none_names_the_body(staff: httpx.AsyncClient, content: bytes) -> None:
+    answer = await staff.patch(f"{LEADS}/{uuid4()}", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["body"]
+
+
+async def test_invented_methods_make_no_series_of_their_own(intake: Intake) -> None:
+    answer = await intake.client.request("RANDOM7", LEADS)
+    assert answer.status_code == 405
+    assert "RANDOM7" not in generate_latest().decode()

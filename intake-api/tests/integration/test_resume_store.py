@@ -122,3 +122,21 @@ async def test_wrong_keys_let_nobody_in(s3_server: StoreAddresses) -> None:
     with pytest.raises(StorageAwayError):
         await store.put("submissions/a", io.BytesIO(b"x"), 1, "text/plain")
     store.close()
+
+
+async def test_an_answer_that_is_no_s3_means_away(s3_server: StoreAddresses) -> None:
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = "HTTP/1.1 403 Forbidden", "Content-Type: text/html", "Content-Length: 6", "Connection: close"
+        writer.write("\r\n".join((*head, "", "<html>")).encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(page, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        store = S3Store(s3_settings(s3_server, s3_endpoint=f"http://127.0.0.1:{port}"))
+        with pytest.raises(StorageAwayError):
+            await store.put("submissions/a", io.BytesIO(b"x"), 1, "text/plain")
+        with pytest.raises(StorageAwayError):
+            await store.open("submissions/a")
+        store.close()

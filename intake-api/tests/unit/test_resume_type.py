@@ -41,7 +41,8 @@ def test_content_decides(content: bytes, expected: ResumeType | None) -> None:
         ("a/b\\cv.pdf", True),
         ("cv.docx", False),
         ("cv.pdf.exe", False),
-        ("cv", False),
+        ("cv", True),
+        ("cv.", True),
     ],
 )
 def test_a_file_name_may_not_say_otherwise(filename: str, taken: bool) -> None:

@@ -38,6 +38,7 @@ def test_production_is_the_default_and_takes_strong_secrets(environment: pytest.
         ("INTAKE_DATABASE_URL", "postgresql://intake_app@db/intake", "refuses"),
         ("INTAKE_IDEMPOTENCY_LEASE", "10", "INTAKE_REQUEST_DEADLINE"),
         ("INTAKE_HTTP_PORT", "70000", "65535"),
+        ("INTAKE_ORPHAN_GRACE", "10", "INTAKE_REQUEST_DEADLINE"),
     ],
 )
 def test_weak_settings_are_refused_in_production(

@@ -2,7 +2,7 @@
 
 import io
 import unicodedata
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -93,3 +93,16 @@ def test_a_json_body_is_taken_apart() -> None:
 )
 def test_a_file_name_is_made_fit_to_show(filename: str | None, shown: str) -> None:
     assert display_name(filename) == shown
+
+
+def test_a_long_run_of_combining_marks_is_refused_without_being_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    normalize = unicodedata.normalize
+
+    def measured(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
+        lengths.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", measured)
+    assert wrong_fields(first_name="a" + "\u0301\u0316" * 500_000) == {"first_name"}
+    assert max(lengths, default=0) <= 400
