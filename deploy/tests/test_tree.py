@@ -39,7 +39,7 @@ def test_no_tracked_file_names_a_package_registry() -> None:
     "line",
     [
         "--index-url https://example.org/simple",
-        'url = "https://files.pythonhosted.org/packages/a.whl"',
+        'url = "https://pypi.example.org/packages/a.whl"',
         "registry=https://registry.example.org",
         "source = { registry = 'https://mirror.example.org/simple/' }",
         "UV_INDEX_URL=x",
