@@ -11,6 +11,13 @@ BeforeData = Callable[[], Awaitable[bool]]
 """Asked right before DATA, the last moment at which the mail can still be stopped."""
 
 
+ADDRESS_CODES = frozenset({550, 551, 553})
+"""Replies to RCPT about the mailbox itself: unavailable, not local, not a possible name (RFC 5321 s. 4.2.3)."""
+
+RELAYING_DENIED = "relaying_denied"
+"""The stage of a `RelayAway` that came as an answer to RCPT."""
+
+
 @dataclass(frozen=True)
 class OutgoingMail:
     """One mail to one recipient. ``recipient`` is the envelope address, to the letter."""
@@ -29,11 +36,20 @@ class Sent:
 
 @dataclass(frozen=True)
 class DefinitelyNotSent:
-    """The relay has not taken the mail: refused for good, or for now; ``code`` is its reply, if it gave one."""
+    """The relay has not taken the mail: refused for good, or for now.
+
+    ``code`` is its reply, if it gave one, and ``stage`` the step that it answered (mail, rcpt or data).
+    """
 
     permanent: bool
     code: int | None
     reason: str
+    stage: str | None = None
+
+    @property
+    def is_about_address(self) -> bool:
+        """Whether the relay said that nobody can be reached at this address, rather than that it dislikes this mail."""
+        return self.permanent and self.stage == "rcpt" and self.code in ADDRESS_CODES
 
 
 @dataclass(frozen=True)

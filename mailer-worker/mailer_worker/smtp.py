@@ -4,7 +4,9 @@
 |---|---|
 | connect, greeting, EHLO, TLS, authentication; the sender refused for good | the relay is away for every mail |
 | MAIL or RCPT: 4xx, disconnect, timeout; DATA: 4xx | definitely not sent, try again |
-| RCPT or DATA: 5xx; an address that cannot go on the wire as it is stored | definitely not sent, for good |
+| RCPT: 5xx because it does not relay for us (5.7.1 of RFC 3463, or in words) | the relay is away, whoever it is for |
+| RCPT: 550, 551, 553 | definitely not sent, for good; nor will another mail to this address be |
+| RCPT: other 5xx; DATA: 5xx; an address that cannot go on the wire as it is stored | definitely not sent, for good |
 | disconnect, timeout or an unreadable reply inside DATA | ambiguous |
 
 aiosmtplib's ``sendmail`` hides these differences and trims addresses it cannot parse.
@@ -12,11 +14,13 @@ aiosmtplib's ``sendmail`` hides these differences and trims addresses it cannot 
 
 import asyncio
 import contextlib
+import re
 
 import aiosmtplib
 from aiosmtplib.email import parse_address
 
 from mailer_worker.mail_sender import (
+    RELAYING_DENIED,
     Ambiguous,
     BeforeData,
     DefinitelyNotSent,
@@ -29,6 +33,10 @@ from mailer_worker.mail_sender import (
 from mailer_worker.settings import MailServerGroup
 
 AUTHENTICATION_CODES = frozenset({530, 534, 535, 538})
+_NO_RELAYING = re.compile(
+    r"^5\.7\.1\b|\brelay(ing)?( access)? (is )?(denied|prohibited|not (permitted|allowed))|\bunable to relay\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 QUIT_S = 2.0
 PROBE_S = 10.0
 
@@ -127,27 +135,42 @@ class SmtpSender:
 def classify(stage: str, error: BaseException) -> Outcome:
     """What a failure at ``stage`` (connect, mail, rcpt or data) means."""
     code = _code_of(error)
-    if stage == "connect":
-        return RelayAway(_connect_stage(error), code)
-    if code in AUTHENTICATION_CODES:
-        return RelayAway("auth", code)
-    if stage == "mail" and code is not None and code >= 500:
-        return RelayAway("sender_refused", code)
+    if away := _away(stage, error, code):
+        return RelayAway(away, code)
     if stage == "data" and not (isinstance(error, aiosmtplib.SMTPDataError) and code is not None and code >= 400):
         return Ambiguous(
             "timeout" if isinstance(error, TimeoutError) else "disconnected" if code is None else "bad_reply"
         )
     if code is None:
-        return DefinitelyNotSent(
-            permanent=False, code=None, reason="timeout" if isinstance(error, TimeoutError) else "disconnected"
-        )
+        reason = "timeout" if isinstance(error, TimeoutError) else "disconnected"
+        return DefinitelyNotSent(permanent=False, code=None, reason=reason, stage=stage)
     permanent = 500 <= code < 600
-    return DefinitelyNotSent(permanent=permanent, code=code, reason="refused" if permanent else "refused_for_now")
+    reason = "refused" if permanent else "refused_for_now"
+    return DefinitelyNotSent(permanent=permanent, code=code, reason=reason, stage=stage)
+
+
+def _away(stage: str, error: BaseException, code: int | None) -> str | None:
+    """How far we came with a relay that takes no mail at all; None when the failure is this mail's."""
+    if stage == "connect":
+        return _connect_stage(error)
+    if code in AUTHENTICATION_CODES:
+        return "auth"
+    if code is None or code < 500:
+        return None
+    if stage == "mail":
+        return "sender_refused"
+    return RELAYING_DENIED if stage == "rcpt" and _NO_RELAYING.search(_words_of(error)) else None
 
 
 def _code_of(error: BaseException) -> int | None:
     code = getattr(error, "code", None)
     return code if isinstance(code, int) else None
+
+
+def _words_of(error: BaseException) -> str:
+    """The relay's text. To be looked at, never kept: it quotes addresses."""
+    words = getattr(error, "message", "")
+    return words if isinstance(words, str) else ""
 
 
 def _connect_stage(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from mailer_worker import metrics, repository, retry_policy, transitions
 from mailer_worker.delivery_events import say
-from mailer_worker.mail_sender import Ambiguous, DefinitelyNotSent, Outcome, RelayAway, Sent
+from mailer_worker.mail_sender import RELAYING_DENIED, Ambiguous, DefinitelyNotSent, Outcome, RelayAway, Sent
 from mailer_worker.models import HAS_LEASE, RELAY_AWAY, Delivery, DeliveryState
 from mailer_worker.settings import SenderGroup
 from mailer_worker.use_cases.claim_deliveries import Attempt
@@ -102,12 +102,16 @@ async def _settle_unsent(session: AsyncSession, delivery: Delivery, outcome: Out
     if isinstance(outcome, Ambiguous):
         await _settle_ambiguous(session, delivery, outcome.reason, settings)
         return
+    if isinstance(outcome, RelayAway) and outcome.stage == RELAYING_DENIED:
+        # The probe names no recipient and cannot tell when this is over. Were it for this recipient alone, a mail
+        # that is due again at every probe would hold up all others: so it waits by its own clock, and expires.
+        outcome = DefinitelyNotSent(permanent=False, code=outcome.code, reason=outcome.stage, stage="rcpt")
     transitions.unfreeze(delivery)
     if not isinstance(outcome, DefinitelyNotSent):
         delivery.attempts_made -= 1
     if isinstance(outcome, DefinitelyNotSent) and outcome.permanent:
         transitions.fail(delivery, "refused", outcome.code)
-        if outcome.code is not None and recipient is not None:
+        if outcome.is_about_address and recipient is not None:
             await repository.suppress(session, recipient, "refused", outcome.code)
     elif delivery.cancel_requested:
         _end_cancelled(delivery)

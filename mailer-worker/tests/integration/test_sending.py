@@ -4,6 +4,8 @@ import email
 import email.policy
 from datetime import timedelta
 
+import pytest
+from mailer_worker.mail_sender import RELAYING_DENIED, RelayAway
 from mailer_worker.models import Delivery
 from shared_schemas.events import LeadReachedOut, OutreachDeferred, OutreachFailed
 
@@ -122,12 +124,30 @@ async def test_a_refusal_at_rcpt_fails_at_once_and_suppresses_the_address(bench:
     assert (suppressed.lead_id, suppressed.reason, suppressed.attempts) == (other.lead_id, "suppressed", 0)
 
 
-async def test_a_refusal_at_data_fails_at_once(bench: Bench, relay: ScriptedRelay) -> None:
-    relay.script[bench.address].append(Step("data", "554 rejected"))
+@pytest.mark.parametrize("step", [Step("rcpt", "554 no"), Step("data", "554 rejected"), Step("data", "550 spam")])
+async def test_a_refusal_of_the_mail_fails_at_once_and_leaves_the_address_alone(
+    bench: Bench, relay: ScriptedRelay, step: Step
+) -> None:
+    relay.script[bench.address].append(step)
     await bench.hear(bench.assigned())
     await bench.send_due()
     (said,) = await bench.said()
-    assert (said.reason, said.smtp_code, relay.received) == ("refused", 554, [])
+    assert (said.reason, said.smtp_code, relay.received) == ("refused", int(step.reply[:3]), [])
+
+    await bench.hear(bench.assigned(lead_id=DORA.id))
+    await bench.send_due()
+    assert len(relay.mails_to(bench.address)) == 1
+
+
+async def test_a_relay_that_does_not_relay_for_us_fails_no_mail(bench: Bench, relay: ScriptedRelay) -> None:
+    relay.script[bench.address].append(Step("rcpt", "554 5.7.1 Relay access denied"))
+    await bench.hear(bench.assigned())
+    (outcome,) = await bench.send_due()
+    assert outcome == RelayAway(RELAYING_DENIED, 554), "the circuit opens"
+    (said,) = await bench.said()
+    assert isinstance(said, OutreachDeferred)
+    assert (said.reason, said.next_attempt_at is None) == (RELAYING_DENIED, False)
+    assert await bench.send_due() == [], "it waits by its own clock, so it cannot hold up others at every probe"
 
 
 async def test_an_address_that_would_be_trimmed_is_refused_not_trimmed(bench: Bench, relay: ScriptedRelay) -> None:

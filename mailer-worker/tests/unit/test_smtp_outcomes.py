@@ -2,7 +2,16 @@
 
 import aiosmtplib
 import pytest
-from mailer_worker.mail_sender import Ambiguous, DefinitelyNotSent, Outcome, OutgoingMail, RelayAway, Sent, Stopped
+from mailer_worker.mail_sender import (
+    RELAYING_DENIED,
+    Ambiguous,
+    DefinitelyNotSent,
+    Outcome,
+    OutgoingMail,
+    RelayAway,
+    Sent,
+    Stopped,
+)
 from mailer_worker.settings import MailerSettings
 from mailer_worker.smtp import SmtpSender, classify
 
@@ -11,6 +20,10 @@ from ..scripted_relay import ScriptedRelay, Step
 LOST = aiosmtplib.SMTPServerDisconnected("x")
 LATE = aiosmtplib.SMTPReadTimeoutError("x")
 GARBLED = aiosmtplib.SMTPResponseException(-1, "x")
+
+
+def refused(code: int, words: str) -> aiosmtplib.SMTPRecipientRefused:
+    return aiosmtplib.SMTPRecipientRefused(code, words, "r@x.example")
 
 
 @pytest.mark.parametrize(
@@ -24,20 +37,42 @@ GARBLED = aiosmtplib.SMTPResponseException(-1, "x")
         ("connect", aiosmtplib.SMTPHeloError(502, "x"), RelayAway("ehlo", 502)),
         ("connect", aiosmtplib.SMTPAuthenticationError(535, "x"), RelayAway("auth", 535)),
         ("connect", aiosmtplib.SMTPNotSupported("x"), RelayAway("connect")),
-        ("mail", aiosmtplib.SMTPSenderRefused(451, "x", "s"), DefinitelyNotSent(False, 451, "refused_for_now")),
+        ("mail", aiosmtplib.SMTPSenderRefused(451, "x", "s"), DefinitelyNotSent(False, 451, "refused_for_now", "mail")),
         ("mail", aiosmtplib.SMTPSenderRefused(550, "x", "s"), RelayAway("sender_refused", 550)),
         ("mail", aiosmtplib.SMTPSenderRefused(530, "x", "s"), RelayAway("auth", 530)),
-        ("mail", LOST, DefinitelyNotSent(False, None, "disconnected")),
-        ("rcpt", LOST, DefinitelyNotSent(False, None, "disconnected")),
-        ("rcpt", LATE, DefinitelyNotSent(False, None, "timeout")),
-        ("rcpt", TimeoutError(), DefinitelyNotSent(False, None, "timeout")),
-        ("rcpt", aiosmtplib.SMTPRecipientRefused(421, "x", "r"), DefinitelyNotSent(False, 421, "refused_for_now")),
-        ("rcpt", aiosmtplib.SMTPRecipientRefused(450, "x", "r"), DefinitelyNotSent(False, 450, "refused_for_now")),
-        ("rcpt", aiosmtplib.SMTPRecipientRefused(550, "x", "r"), DefinitelyNotSent(True, 550, "refused")),
-        ("rcpt", GARBLED, DefinitelyNotSent(False, -1, "refused_for_now")),
-        ("data", aiosmtplib.SMTPDataError(421, "x"), DefinitelyNotSent(False, 421, "refused_for_now")),
-        ("data", aiosmtplib.SMTPDataError(452, "x"), DefinitelyNotSent(False, 452, "refused_for_now")),
-        ("data", aiosmtplib.SMTPDataError(554, "x"), DefinitelyNotSent(True, 554, "refused")),
+        ("mail", LOST, DefinitelyNotSent(False, None, "disconnected", "mail")),
+        ("rcpt", LOST, DefinitelyNotSent(False, None, "disconnected", "rcpt")),
+        ("rcpt", LATE, DefinitelyNotSent(False, None, "timeout", "rcpt")),
+        ("rcpt", TimeoutError(), DefinitelyNotSent(False, None, "timeout", "rcpt")),
+        (
+            "rcpt",
+            aiosmtplib.SMTPRecipientRefused(421, "x", "r"),
+            DefinitelyNotSent(False, 421, "refused_for_now", "rcpt"),
+        ),
+        (
+            "rcpt",
+            aiosmtplib.SMTPRecipientRefused(450, "x", "r"),
+            DefinitelyNotSent(False, 450, "refused_for_now", "rcpt"),
+        ),
+        ("rcpt", aiosmtplib.SMTPRecipientRefused(550, "x", "r"), DefinitelyNotSent(True, 550, "refused", "rcpt")),
+        ("rcpt", refused(550, "5.1.1 no such user"), DefinitelyNotSent(True, 550, "refused", "rcpt")),
+        ("rcpt", refused(554, "5.7.0 policy"), DefinitelyNotSent(True, 554, "refused", "rcpt")),
+        ("rcpt", refused(450, "4.7.1 greylisted"), DefinitelyNotSent(False, 450, "refused_for_now", "rcpt")),
+        ("rcpt", refused(550, "5.7.1 not authorized"), RelayAway(RELAYING_DENIED, 550)),
+        ("rcpt", refused(554, "5.7.1 <r@x.example>: Relay access denied"), RelayAway(RELAYING_DENIED, 554)),
+        ("rcpt", refused(550, "first line\n5.7.1 second line"), RelayAway(RELAYING_DENIED, 550)),
+        ("rcpt", refused(550, "relaying denied"), RelayAway(RELAYING_DENIED, 550)),
+        ("rcpt", refused(550, "5.7.54 SMTP; Unable to relay recipient"), RelayAway(RELAYING_DENIED, 550)),
+        ("rcpt", refused(550, "5.7.10 something else"), DefinitelyNotSent(True, 550, "refused", "rcpt")),
+        (
+            "data",
+            aiosmtplib.SMTPDataError(550, "5.7.1 looks like spam"),
+            DefinitelyNotSent(True, 550, "refused", "data"),
+        ),
+        ("rcpt", GARBLED, DefinitelyNotSent(False, -1, "refused_for_now", "rcpt")),
+        ("data", aiosmtplib.SMTPDataError(421, "x"), DefinitelyNotSent(False, 421, "refused_for_now", "data")),
+        ("data", aiosmtplib.SMTPDataError(452, "x"), DefinitelyNotSent(False, 452, "refused_for_now", "data")),
+        ("data", aiosmtplib.SMTPDataError(554, "x"), DefinitelyNotSent(True, 554, "refused", "data")),
         ("data", aiosmtplib.SMTPDataError(251, "x"), Ambiguous("bad_reply")),
         ("data", LOST, Ambiguous("disconnected")),
         ("data", LATE, Ambiguous("timeout")),
@@ -49,6 +84,23 @@ GARBLED = aiosmtplib.SMTPResponseException(-1, "x")
 )
 def test_a_failure_means(stage: str, error: Exception, outcome: Outcome) -> None:
     assert classify(stage, error) == outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_about_address"),
+    [
+        (DefinitelyNotSent(True, 550, "refused", "rcpt"), True),
+        (DefinitelyNotSent(True, 551, "refused", "rcpt"), True),
+        (DefinitelyNotSent(True, 553, "refused", "rcpt"), True),
+        (DefinitelyNotSent(True, 552, "refused", "rcpt"), False),
+        (DefinitelyNotSent(True, 554, "refused", "rcpt"), False),
+        (DefinitelyNotSent(True, 550, "refused", "data"), False),
+        (DefinitelyNotSent(False, 450, "refused_for_now", "rcpt"), False),
+        (DefinitelyNotSent(True, None, "unsendable_address"), False),
+    ],
+)
+def test_only_some_refusals_are_about_the_address(outcome: DefinitelyNotSent, is_about_address: bool) -> None:
+    assert outcome.is_about_address is is_about_address
 
 
 @pytest.mark.parametrize(
@@ -110,7 +162,7 @@ async def test_a_relay_that_hangs_at_rcpt_is_given_up_at_the_deadline(
     sender = SmtpSender(settings.model_copy(update={"smtp_deadline": 0.3}))
     relay.script["a@x.example"].append(Step("rcpt", accident="hang"))
     outcome = await sender.send(OutgoingMail("s@firm.example", "a@x.example", b"x"), _yes)
-    assert outcome == DefinitelyNotSent(False, None, "timeout")
+    assert outcome == DefinitelyNotSent(False, None, "timeout", "rcpt")
     relay.hold.set()
     await sender.close()
 
