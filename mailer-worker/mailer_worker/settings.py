@@ -115,6 +115,8 @@ class MailerSettings(DatabaseGroup, ConsumerGroup, RelayGroup, MailServerGroup, 
             raise ValueError("MAILER_SMTP_LEASE must be longer than MAILER_SMTP_DEADLINE")
         if self.smtp_username and self.smtp_password is None:
             raise ValueError("MAILER_SMTP_PASSWORD is missing: MAILER_SMTP_USERNAME is set")
+        if problem := self.placeholder_problem(self.smtp_password):
+            raise ValueError(f"MAILER_SMTP_PASSWORD {problem}")
         if self.is_production and self.smtp_tls == "none" and not _is_loopback(self.smtp_host):
             raise ValueError("MAILER_SMTP_TLS: production refuses mail without TLS to another host")
         return self

@@ -7,7 +7,7 @@ import os
 import sys
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,6 +19,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Loaded = TypeVar("Loaded", bound=BaseSettings)
 
 MINIMUM_SECRET_BYTES = 32
+MINIMUM_PASSWORD_LENGTH = 16
+"""Characters of a password in a URL: what is dialled from a network can be guessed at from there."""
 _BROKER_DEFAULTS = ("guest",)
 _PLACEHOLDERS = ("change", "secret", "example", "default", "password", "placeholder")
 
@@ -94,31 +96,41 @@ class ServiceSettings(BaseSettings):
             return None
         if len(value.encode()) < MINIMUM_SECRET_BYTES:
             return f"is shorter than {MINIMUM_SECRET_BYTES} bytes"
-        if any(word in value.lower() for word in _PLACEHOLDERS):
+        return self.placeholder_problem(secret)
+
+    def placeholder_problem(self, secret: SecretStr | None) -> str | None:
+        """Say that a secret which others gave us, of whatever length, is a placeholder; never outside production."""
+        if self.is_production and secret and _is_placeholder(secret.get_secret_value()):
             return "looks like a placeholder"
         return None
 
     @model_validator(mode="after")
-    def _refuse_default_passwords_in_urls(self) -> Self:
+    def _refuse_weak_passwords_in_urls(self) -> Self:
         if self.is_production:
             prefix = str(self.model_config.get("env_prefix", ""))
             problems = [
-                f"{prefix}{name.upper()}: production refuses a missing, default or placeholder password in the URL"
+                f"{prefix}{name.upper()}: production refuses {problem} in the URL"
                 for name, value in self
-                if name.endswith("_url")
-                and isinstance(value, SecretStr)
-                and not all(_has_real_password(url) for url in value.get_secret_value().split(","))
+                if name.endswith("_url") and isinstance(value, SecretStr) and (problem := _password_problem(value))
             ]
             if problems:
                 raise ValueError("\n".join(problems))
         return self
 
 
-def _has_real_password(url: str) -> bool:
-    password = urlsplit(url.strip()).password
-    return bool(
-        password and password not in _BROKER_DEFAULTS and not any(word in password.lower() for word in _PLACEHOLDERS)
-    )
+def _is_placeholder(value: str) -> bool:
+    return any(word in value.lower() for word in _PLACEHOLDERS)
+
+
+def _password_problem(urls: SecretStr) -> str | None:
+    """What is wrong with the password of the first URL, of those separated by commas, that has not a good one."""
+    for url in urls.get_secret_value().split(","):
+        password = unquote(urlsplit(url.strip()).password or "")
+        if not password or password in _BROKER_DEFAULTS or _is_placeholder(password):
+            return "a missing, default or placeholder password"
+        if len(password) < MINIMUM_PASSWORD_LENGTH:
+            return f"a password of fewer than {MINIMUM_PASSWORD_LENGTH} characters"
+    return None
 
 
 def amqp_url_field(prefix: str) -> Any:

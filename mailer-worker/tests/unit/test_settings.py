@@ -5,8 +5,8 @@ from service_chassis.settings import Environment, load
 
 ENVIRONMENT = {
     "LEADS_ENVIRONMENT": "production",
-    "AMQP_URL": "amqp://leads:kX3vTq9w@broker:5672/leads",
-    "MAILER_DATABASE_URL": "postgresql://mailer_app:kX3vTq9w@db:5432/mailer",
+    "AMQP_URL": "amqp://leads:kX3vTq9wL5sUe8Rb@broker:5672/leads",
+    "MAILER_DATABASE_URL": "postgresql://mailer_app:kX3vTq9wL5sUe8Rb@db:5432/mailer",
     "MAILER_SMTP_HOST": "127.0.0.1",
     "MAILER_SMTP_PORT": "2525",
     "MAILER_OPS_PORT": "9070",
@@ -49,7 +49,7 @@ def test_a_plain_address_is_named_after_the_firm(environment: pytest.MonkeyPatch
 
 
 def test_our_own_broker_address_wins(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("MAILER_AMQP_URL", "amqp://leads:kX3vTq9w@other:5672/")
+    environment.setenv("MAILER_AMQP_URL", "amqp://leads:kX3vTq9wL5sUe8Rb@other:5672/")
     assert load(MailerSettings).amqp_url.get_secret_value().endswith("@other:5672/")
 
 
@@ -59,6 +59,8 @@ def test_our_own_broker_address_wins(environment: pytest.MonkeyPatch) -> None:
         ("MAILER_SMTP_LEASE", "60", "longer than MAILER_SMTP_DEADLINE"),
         ("MAILER_SMTP_HOST", "relay.firm.example", "without TLS"),
         ("MAILER_SMTP_USERNAME", "us", "MAILER_SMTP_PASSWORD is missing"),
+        ("MAILER_SMTP_PASSWORD", "ChangeMe!", "MAILER_SMTP_PASSWORD looks like a placeholder"),
+        ("MAILER_DATABASE_URL", "postgresql://mailer_app:kX3vTq9w@db/mailer", "fewer than 16 characters"),
         ("MAILER_CIRCUIT_PROBE_INTERVAL", "16", "MAILER_CIRCUIT_PROBE_INTERVAL"),
         ("MAILER_AMBIGUOUS_POLICY", "guess", "MAILER_AMBIGUOUS_POLICY"),
         ("MAILER_FROM", "nobody", "MAILER_FROM"),
@@ -92,6 +94,15 @@ def test_tls_may_be_left_out_outside_production(environment: pytest.MonkeyPatch)
     environment.setenv("LEADS_ENVIRONMENT", "test")
     environment.setenv("MAILER_SMTP_HOST", "mail")
     assert load(MailerSettings).smtp_host == "mail"
+
+
+def test_a_password_at_the_relay_may_be_short_and_outside_production_anything(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAILER_SMTP_USERNAME", "us")
+    environment.setenv("MAILER_SMTP_PASSWORD", "kX3v")
+    assert load(MailerSettings).smtp_password is not None
+    environment.setenv("LEADS_ENVIRONMENT", "development")
+    environment.setenv("MAILER_SMTP_PASSWORD", "changeme")
+    assert load(MailerSettings).smtp_password is not None
 
 
 def test_every_setting_is_described() -> None:

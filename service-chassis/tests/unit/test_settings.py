@@ -106,10 +106,27 @@ def test_production_refuses_an_address_without_a_real_password(
     assert authority not in line
 
 
+@pytest.mark.parametrize("name", ["SAMPLE_DATABASE_URL", "SAMPLE_AMQP_URL"])
+@pytest.mark.parametrize("password", ["x", "kX3vTq9w", "kX3vTq9wkX3vTq9", "%6BX3vTq9wkX3v"])
+def test_production_refuses_an_address_with_a_short_password(
+    name: str, password: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, f"{GOOD[name].partition(':')[0]}://leads:{password}@host/x")
+    assert refused(capsys) == [f"setting {name}: production refuses a password of fewer than 16 characters in the URL"]
+
+
+def test_sixteen_characters_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPLE_DATABASE_URL", f"postgresql://app:{PASSWORD[:16]}@db/sample")
+    assert load(SampleSettings).is_production
+
+
 def test_every_node_of_a_list_needs_its_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SAMPLE_AMQP_URL", f"amqp://a:{PASSWORD}@one/,amqp://guest:guest@two/")
+    (line,) = refused(capsys)
+    assert "SAMPLE_AMQP_URL" in line
+    monkeypatch.setenv("SAMPLE_AMQP_URL", f"amqp://a:{PASSWORD}@one/,amqp://a:short@two/")
     (line,) = refused(capsys)
     assert "SAMPLE_AMQP_URL" in line
 
@@ -146,6 +163,8 @@ def test_elsewhere_weak_secrets_will_do_but_not_none_at_all(
     environment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LEADS_ENVIRONMENT", environment)
+    monkeypatch.setenv("SAMPLE_DATABASE_URL", "postgresql://app:short@db/sample")
+    assert not load(SampleSettings).is_production
     monkeypatch.setenv("SAMPLE_DATABASE_URL", "postgresql:///sample")
     monkeypatch.setenv("SAMPLE_AMQP_URL", "amqp://guest:guest@localhost/")
     monkeypatch.setenv("SAMPLE_TOKEN_KEY", "x")
