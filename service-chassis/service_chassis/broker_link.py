@@ -2,19 +2,22 @@
 
 The publishing link is thrown away, not repaired, after any nack, timeout or lost connection: a channel
 opened while a quorum queue elects its leader is nacked for as long as the dead node stays away, though
-a fresh one gets confirms at once (stack notes, part 2 section 2.2).
+a fresh one gets confirms at once. And it is never trusted to fail in one way: a dying connection cancels
+whoever waits on it with a bare CancelledError, which would end the waiting task as if we had stopped it.
 """
 
 import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import Final, TypedDict
+from typing import Final, TypedDict, TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from service_chassis.transient import is_cancelled_by_us
+
+Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT_S = 5.0
 HEARTBEAT_S = 10
@@ -47,8 +50,7 @@ def with_heartbeat(url: str, seconds: int) -> str:
 
 async def connect(url: str) -> AbstractConnection:
     """Dial one node within `CONNECT_TIMEOUT_S`."""
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        return await aio_pika.connect(with_heartbeat(url, HEARTBEAT_S))
+    return await confirmed(aio_pika.connect(with_heartbeat(url, HEARTBEAT_S)), CONNECT_TIMEOUT_S)
 
 
 class PublishingLink:
@@ -78,8 +80,7 @@ class PublishingLink:
         if not self.is_open:
             await self.drop()
             self._connection = await connect(next(self._urls))
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                channel = await self._connection.channel(**PUBLISHER_CHANNEL)
+            channel = await confirmed(self._connection.channel(**PUBLISHER_CHANNEL), CONNECT_TIMEOUT_S)
             await self._opened(channel)
             self._channel = channel
         assert self._channel is not None  # noqa: S101 - set two lines above, or is_open
@@ -91,27 +92,25 @@ class PublishingLink:
             await self._opened(self._channel)
 
     async def _opened(self, channel: AbstractChannel) -> None:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S * 2):
-            await self._on_open(channel)
+        await confirmed(self._on_open(channel), CONNECT_TIMEOUT_S * 2)
 
     async def drop(self) -> None:
         """Throw the connection away. Never raises: what is thrown away may be broken in any way."""
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None and not connection.is_closed:
             with contextlib.suppress(Exception):  # a broken link may fail to close in any way
-                async with asyncio.timeout(1):
-                    await connection.close()
+                await confirmed(connection.close(), 1)
 
 
-async def confirmed(publish: Awaitable[object], seconds: float) -> None:
-    """Await a publish within ``seconds``.
+async def confirmed(step: Awaitable[Answer], seconds: float) -> Answer:
+    """Give the broker's answer to a publish, or to any other step on a link, within ``seconds``.
 
-    A dying link cancels pending confirms with a bare CancelledError; that is a lost link, not a cancel.
+    A dying link cancels what is pending with a bare CancelledError; that is a lost link, not a cancel.
     Raises ConnectionError then, TimeoutError (outcome unknown), or what aio-pika raises.
     """
     try:
         async with asyncio.timeout(seconds):
-            await publish
+            return await step
     except asyncio.CancelledError as error:
         if is_cancelled_by_us(asyncio.current_task()):
             raise

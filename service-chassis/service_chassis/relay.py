@@ -24,12 +24,11 @@ from service_chassis import telemetry
 from service_chassis.broker_link import PublishingLink, confirmed
 from service_chassis.database import CONNECT_TIMEOUT_S, LINK_ERRORS, plain_url, server_settings
 from service_chassis.outbox import CHANNEL
-from service_chassis.settings import RelayGroup
+from service_chassis.settings import RELAY_IDLE_TRANSACTION_S, RelayGroup
 from service_chassis.topology import declare
 
 log = structlog.get_logger(__name__)
 
-IDLE_TRANSACTION_S = 15.0
 RECONNECT_S = 0.5
 MEASURE_S = 5.0
 SHORT_TEXT_BYTES = 255
@@ -217,7 +216,10 @@ class _Lane:
         self._declared_at = now
 
     async def _drain(self, connection: asyncpg.Connection) -> int:
-        """Publish one batch; return its size, or 0 when any of it must wait."""
+        """Publish one batch; return its size, or 0 when there is no point in asking for the next one now.
+
+        Rows that failed wait by their own clock: they hold nobody up while others go and the link stands.
+        """
         channel = await self.link.channel()
         async with connection.transaction():
             rows: Sequence[OutboxRow] = await connection.fetch(CLAIM, self._settings.relay_batch)
@@ -237,7 +239,7 @@ class _Lane:
             if out is True:
                 telemetry.PUBLISHED.labels(row["type"]).inc()
         await self._account(failed, malformed)
-        return 0 if failed else len(rows)
+        return len(rows) if not failed or (done and self.link.is_open) else 0
 
     async def _publish(self, channel: AbstractChannel, row: OutboxRow) -> bool:
         """Publish one row and wait for its confirm; False when no message can be made of it."""
@@ -302,7 +304,7 @@ class _Lane:
                 server_settings(
                     f"{self._app_id} relay {self.number}",
                     statement_s=10,
-                    idle_transaction_s=IDLE_TRANSACTION_S,
+                    idle_transaction_s=RELAY_IDLE_TRANSACTION_S,
                 )
             ),
         )

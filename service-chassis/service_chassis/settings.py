@@ -9,12 +9,15 @@ from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+RELAY_IDLE_TRANSACTION_S = 15.0
+"""PostgreSQL ends a relay's transaction that is idle for so long, and with it a frozen process's hold on its rows."""
 
 Loaded = TypeVar("Loaded", bound=BaseSettings)
 
@@ -61,9 +64,20 @@ class RelayGroup(BaseModel):
     relay_batch: Count = Field(100, description="Outbox rows claimed at once")
     relay_lanes: Count = Field(2, description="Batches in flight at once; each lane has its own connections")
     relay_poll_interval: Seconds = Field(2.0, description="Seconds between looks when no NOTIFY comes")
-    relay_publish_timeout: Seconds = Field(5.0, description="Seconds to wait for the broker's confirm")
+    relay_publish_timeout: Seconds = Field(
+        5.0, description="Seconds to wait for the broker's confirm; less than 15, when PostgreSQL ends the transaction"
+    )
     relay_drain_timeout: Seconds = Field(5.0, description="Seconds the relay may go on draining on stop")
     topology_interval: Seconds = Field(60.0, description="Seconds between re-declarations of the topology")
+
+    @field_validator("relay_publish_timeout")
+    @classmethod
+    def _refuse_to_outwait_the_database(cls, value: float) -> float:
+        """Rows are locked while their confirms are awaited: without the lock they are published again."""
+        if value >= RELAY_IDLE_TRANSACTION_S:
+            limit = f"{RELAY_IDLE_TRANSACTION_S:g}"
+            raise ValueError(f"must be less than {limit}: after so many idle seconds PostgreSQL ends the transaction")
+        return value
 
 
 class ServiceSettings(BaseSettings):

@@ -68,6 +68,16 @@ async def test_an_unroutable_event_stays_until_the_binding_is_back(bench: Bench)
     assert message.message_id == str(event_id)
 
 
+async def test_one_unroutable_row_does_not_slow_a_backlog_down(bench: Bench) -> None:
+    first, *others = await bench.say(*(changed() for _ in range(300)))
+    await bench.sql.execute("UPDATE outbox SET routing_key = 'nobody.listens' WHERE event_id = $1", str(first))
+    async with bench.relaying(relay_lanes=1, relay_batch=100, relay_poll_interval=60.0):
+        messages = await bench.take_all(ROSTER, len(others))
+    assert {message.message_id for message in messages} == {str(event_id) for event_id in others}
+    rows = await bench.sql.fetch("SELECT event_id, parked_at, error FROM outbox")
+    assert [(row["event_id"], row["parked_at"], row["error"]) for row in rows] == [(str(first), None, "PublishError")]
+
+
 async def test_a_missing_binding_of_two_is_put_back_within_the_interval(bench: Bench) -> None:
     async with bench.relaying(topology_interval=0.1) as relay:
         await until(lambda: relay.is_connected)

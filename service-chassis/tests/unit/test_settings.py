@@ -179,6 +179,7 @@ def test_elsewhere_weak_secrets_will_do_but_not_none_at_all(
         ("SAMPLE_CONSUMER_PREFETCH", "0"),
         ("SAMPLE_RELAY_BATCH", "many"),
         ("SAMPLE_DATABASE_POOL_TIMEOUT", "-1"),
+        ("SAMPLE_RELAY_PUBLISH_TIMEOUT", "16.5"),
         ("LEADS_ENVIRONMENT", "staging"),
     ],
 )
@@ -189,6 +190,16 @@ def test_a_value_that_makes_no_sense_is_one_line_that_does_not_repeat_it(
     (line,) = refused(capsys)
     assert line.startswith(f"setting {name}: ")
     assert f"'{value}'" not in line
+
+
+def test_a_relay_does_not_wait_longer_for_a_confirm_than_its_transaction_lives(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SAMPLE_RELAY_PUBLISH_TIMEOUT", "15")
+    (line,) = refused(capsys)
+    assert line.startswith("setting SAMPLE_RELAY_PUBLISH_TIMEOUT: must be less than 15: ")
+    monkeypatch.setenv("SAMPLE_RELAY_PUBLISH_TIMEOUT", "14.9")
+    assert load(SampleSettings).relay_publish_timeout == 14.9
 
 
 def test_every_setting_says_what_it_means() -> None:
