@@ -1,4 +1,4 @@
-"""How an event of intake-api stands to the lead that this service holds (design section 4, "Order").
+"""How an event of intake-api stands to the lead that this service holds (docs/design.md, Order).
 
 intake-api owns the epoch; decisions are ours. Within one epoch it cannot know more than we do, unless our
 rows were lost: so an event of the held epoch is a repeat, be its ``decision_seen`` behind ours or level

@@ -1,7 +1,7 @@
 """The assignment-worker's state: the roster (a replica, by version), the leads it chooses for, its decisions.
 
-`Attorney.open_leads` equals the number of active assignments of that attorney (invariant 6): both change in
-one transaction, under the lock of `repository.take_turn`. Contact data of a lead is here only while its
+`Attorney.open_leads` equals the number of active assignments of that attorney (docs/design.md, invariant 6): both
+change in one transaction, under the lock of `repository.take_turn`. Contact data of a lead is here only while its
 LeadAssigned is still to be said.
 """
 

@@ -1,7 +1,7 @@
 """Reading and writing the state under one lock, and in bulk.
 
 Every transaction that changes a counter, a roster row or a lead calls `take_turn` first: such transactions
-run one after the other, so that choices are exact whatever the number of workers (invariant 6).
+run one after the other, so that choices are exact whatever the number of workers (docs/design.md, invariant 6).
 """
 
 from collections.abc import Sequence

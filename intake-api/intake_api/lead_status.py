@@ -1,4 +1,4 @@
-"""The life of a lead: which moves there are and who may make them (design section 6). Pure."""
+"""The life of a lead: which moves there are and who may make them (docs/design.md, Life of a lead). Pure."""
 
 from enum import StrEnum
 

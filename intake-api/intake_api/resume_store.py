@@ -1,7 +1,7 @@
 """Where resumes are kept: a port with two implementations that pass one contract suite.
 
 An object is written once under a generated key and never changed; what a visitor typed is never part
-of a key. Writing returns only when the object is durable (invariant 1).
+of a key. Writing returns only when the object is durable (docs/design.md, invariant 1).
 """
 
 import asyncio

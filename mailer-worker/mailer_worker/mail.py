@@ -1,7 +1,7 @@
 """The welcome mail: text and HTML from the templates, one set of bytes for every attempt.
 
 The name is the only thing in it that a visitor typed: capped, on one line, escaped in HTML, and not clickable
-(invariant 8; RFC 3834 for ``Auto-Submitted``, RFC 5322 s. 3.6.4 for the Message-ID).
+(docs/design.md, invariant 8; RFC 3834 for ``Auto-Submitted``, RFC 5322 s. 3.6.4 for the Message-ID).
 """
 
 import re

@@ -1,7 +1,7 @@
 """State of the mailer: one delivery per lead, kind, recipient and sequence, and what stops one.
 
 A delivery goes ``queued -> sending -> sent | deferred | failed | cancelled | erased``. ``ambiguous`` is a flag:
-an attempt died between the start of DATA and the commit of ``sent``, so nobody knows (invariant 7).
+an attempt died between the start of DATA and the commit of ``sent``, so nobody knows (docs/design.md, invariant 7).
 """
 
 from datetime import datetime

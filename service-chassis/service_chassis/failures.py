@@ -3,7 +3,8 @@
 Attempts are counted here, in our database, never in ``x-death``, which is off after a broker crash.
 A *suspect* is a message that came back other than by our reject: a process died with it, or lost its
 link. Its mark is committed before the body is touched, so that a body which kills the process is found
-out (stack notes, part 2 section 4).
+out: the broker's own delivery limit would hold it, and its neighbours, unreadable in the retry cycle
+(docs/decisions.md, Retry).
 """
 
 from sqlalchemy import Column, DateTime, Integer, Table, Text, case, delete, func

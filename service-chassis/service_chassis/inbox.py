@@ -1,4 +1,4 @@
-"""The inbox: an event id has its effect once (invariant 3).
+"""The inbox: an event id has its effect once (docs/design.md, invariant 3).
 
 The claim is part of the transaction that makes the effect: rolled back together, committed together.
 Rows are kept 45 days, longer than a dead letter can be replayed.

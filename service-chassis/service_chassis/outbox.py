@@ -1,4 +1,4 @@
-"""The outbox: an event is a row in the transaction that makes it true (invariants 1 and 2).
+"""The outbox: an event is a row in the transaction that makes it true (docs/design.md, invariants 1 and 2).
 
 `add` rides the caller's session: no I/O of its own, no commit. The relay deletes a row only after the
 broker confirmed the message without returning it.

@@ -1,6 +1,6 @@
 """Whose fault an error is: the message's, or a dependency's.
 
-A dependency that is away never counts against a message (design section 4, "Retry").
+A dependency that is away never counts against a message (docs/design.md, Retry).
 """
 
 import asyncio

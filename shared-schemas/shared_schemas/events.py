@@ -280,4 +280,4 @@ EVENTS: tuple[type[Event], ...] = (
     LeadDataErased,
     MessageDeadLettered,
 )
-"""Every event of the system, in the order of design section 4."""
+"""Every event of the system, from a lead's registration to the message that was given up."""

@@ -1,4 +1,4 @@
-"""Was anything lost, doubled, forgotten or told wrongly? The identities I1-I13 and I15 of reliability.md, 2b.
+"""Was anything lost, doubled, forgotten or told wrongly? The identities I1-I13 and I15: see `judge`.
 
 `judge` is pure: a client log and evidence in, findings out. `Scenario` brackets a test: it notes the time before,
 waits until all is quiet after, gathers the evidence, prints the table and fails on any finding.

@@ -1,6 +1,6 @@
 """What a scenario left behind: raw tables, objects, mails, queues, logs. Gathered here, judged in `checker`.
 
-Reads tables directly, never the product's own counters or pages (reliability.md, 2c-9).
+Reads tables directly, never the product's own counters or pages, which may be wrong in the same way.
 """
 
 import asyncio
@@ -305,7 +305,7 @@ def _objects(stack: Stack, keys: list[str]) -> dict[str, str]:
     return there
 
 
-# A next attempt that should have been is none (design.md, invariant 5, with the age set to 0).
+# A next attempt that should have been is none (docs/design.md, invariant 5, with the age set to 0).
 _LEADS = """
     SELECT *, CASE WHEN outreach_next_at > clock_timestamp() THEN outreach_next_at END AS next_mail_at
     FROM leads WHERE id = ANY($1)

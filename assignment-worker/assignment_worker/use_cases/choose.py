@@ -31,7 +31,7 @@ class Round:
 async def choose(session: AsyncSession, worker: str, limit: int) -> Round:
     """Choose for at most ``limit`` leads. A batch read in full means that there may be more to do.
 
-    Each choice is exact at this transaction's commit (invariant 6): everybody else waits for its turn.
+    Each choice is exact at this transaction's commit (docs/design.md, invariant 6): everybody else waits for its turn.
     """
     await repository.take_turn(session)
     at = await repository.database_time(session)

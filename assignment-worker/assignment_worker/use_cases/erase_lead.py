@@ -1,4 +1,4 @@
-"""Erase a lead: nothing of it stays here but a tombstone with its id (invariant 9)."""
+"""Erase a lead: nothing of it stays here but a tombstone with its id (docs/design.md, invariant 9)."""
 
 from service_chassis import outbox
 from shared_schemas.events import LeadDataErased, LeadErased

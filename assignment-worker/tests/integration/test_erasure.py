@@ -1,4 +1,4 @@
-"""After an erasure nothing of the lead is left here but its tombstone (invariant 9)."""
+"""After an erasure nothing of the lead is left here but its tombstone (docs/design.md, invariant 9)."""
 
 import pytest
 from shared_schemas.events import LeadDataErased

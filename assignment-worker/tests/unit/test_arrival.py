@@ -1,4 +1,4 @@
-"""What place an event of intake-api has, beside the lead held (design section 4, "Order" and "Repeat")."""
+"""What place an event of intake-api has, beside the lead held (docs/design.md, Order and Repeat)."""
 
 from datetime import UTC, datetime
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Apply what the assignment-worker decided, in whatever order it arrives (invariant 3).
+"""Apply what the assignment-worker decided, in whatever order it arrives (docs/design.md, invariant 3).
 
 An event moves the lead only if its (epoch, decision) is after the one held; each one that arrives gets
 its timeline row at its own time, also when it comes too late to change anything.

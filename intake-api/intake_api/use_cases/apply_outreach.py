@@ -1,4 +1,4 @@
-"""Apply what the mailer-worker says of a delivery, in whatever order it arrives (invariant 3).
+"""Apply what the mailer-worker says of a delivery, in whatever order it arrives (docs/design.md, invariant 3).
 
 Only the kind ``welcome`` moves a lead's status; other kinds add timeline rows. A deferral applies only
 if its attempt is later than the one held and the delivery is not final.

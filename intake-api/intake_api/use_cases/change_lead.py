@@ -1,4 +1,4 @@
-"""A person changes a lead: its owner, its status, who reached out (design section 6, "PATCH").
+"""A person changes a lead: its owner, its status, who reached out (docs/design.md, Life of a lead).
 
 With several changes in one request the owner is changed first. Every change is one transaction with its
 events; what is not a legal move names the legal ones and changes nothing.

@@ -1,4 +1,4 @@
-"""Find stuck leads and put them back in motion (design invariant 5 and section 4, "Repair").
+"""Find stuck leads and put them back in motion (docs/design.md, invariant 5 and Repair).
 
 A lead is stuck when it is open and, for `stuck_after`, has neither owner nor waiting reason, or is assigned
 without a known next mail attempt. Repair says again the event that states the lead, with a fresh id and its

@@ -1,7 +1,7 @@
 """Register a lead: the promise of the product starts here.
 
 201 means that lead, submission, resume object and LeadRegistered (as an outbox row) are durable
-(invariant 1): the resume first, then everything else in one commit. A submission of an address whose
+(docs/design.md, invariant 1): the resume first, then everything else in one commit. A submission of an address whose
 lead is open joins that lead: kept with its resume, no second mail, no field overwritten.
 """
 

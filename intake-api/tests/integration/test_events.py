@@ -1,4 +1,4 @@
-"""What others say of a lead, in every order (design section 4, "Order")."""
+"""What others say of a lead, in every order (docs/design.md, Order)."""
 
 import itertools
 from datetime import UTC, datetime

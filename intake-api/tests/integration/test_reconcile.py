@@ -1,4 +1,4 @@
-"""Stuck leads: found by design invariant 5, stated again within bounds, never moved by hand."""
+"""Stuck leads: found by docs/design.md, invariant 5, stated again within bounds, never moved by hand."""
 
 import json
 from typing import Any

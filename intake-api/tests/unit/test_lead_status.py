@@ -1,4 +1,4 @@
-"""The table of design section 6, move by move."""
+"""The life of a lead (docs/design.md), move by move."""
 
 import pytest
 from intake_api.lead_status import (

@@ -1,4 +1,4 @@
-"""Contact data is kept only as long as it is needed (design section 4)."""
+"""Contact data is kept only as long as it is needed (docs/design.md, Deliveries)."""
 
 from datetime import timedelta
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""A lead's personal data must go; a tombstone stays (invariant 9).
+"""A lead's personal data must go; a tombstone stays (docs/design.md, invariant 9).
 
 The rows go at once, except that of an attempt under way: it loses its contact data, its sender finds it gone
 before DATA, and `finish_erasures` deletes it when the attempt is over or its lease has run out. Only then is

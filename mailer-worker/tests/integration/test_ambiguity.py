@@ -1,4 +1,4 @@
-"""What nobody can know (invariant 7): flagged, counted, and any second copy is the same mail to the byte."""
+"""What nobody can know (docs/design.md, invariant 7): flagged, counted, and a second copy is the same to the byte."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's own log is a log too: what it says of a refused row must not hold the row (design invariant 10)."""
+"""PostgreSQL's own log is a log too: of a refused row it must not hold the row (docs/design.md, invariant 10)."""
 
 import asyncpg
 import pytest

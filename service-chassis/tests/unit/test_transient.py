@@ -1,4 +1,4 @@
-"""Whose fault an error is, by design section 4: only 08xxx, 53xxx, 57P01-57P03 and 25006 are the database's."""
+"""Whose fault an error is, by docs/design.md, Retry."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""Contracts only grow: every golden message parses for ever, and says what design section 4 says."""
+"""Contracts only grow: every golden message parses for ever, and each event has the fields promised."""
 
 import json
 from collections.abc import Iterator
@@ -37,8 +37,8 @@ FIELDS = {
         "body_truncated"
     ),
 }
-"""Design section 4's table; ``?``: may be absent or null. A dead letter's ``type`` is ``message_type`` here (``type``
-names the event itself), its trace is kept for the replay, and a cut body says so."""
+"""What hearers may count on, event by event; ``?``: may be absent or null. A dead letter's ``type`` is
+``message_type`` here (``type`` names the event itself), its trace is kept for the replay, and a cut body says so."""
 
 NEVER_CARRIED = {"resume", "phone", "message", "notes", "note_text", "resume_key", "resume_url", "file", "body_text"}
 

@@ -1,4 +1,4 @@
-"""The topology is design section 4's: names, bindings, and arguments under which nothing is lost."""
+"""Who hears what is a promise (docs/design.md, Events): names, bindings, and arguments under which nothing is lost."""
 
 import pytest
 from shared_schemas.events import EVENTS
