@@ -48,6 +48,8 @@ class Run:
     figures: dict[str, Any] = field(default_factory=dict)
     poisoned: set[str] = field(default_factory=set)
     """Ids of messages that must be dead letters in the end, and no other."""
+    expected: dict[str, int] = field(default_factory=dict)
+    """Findings that the scenario has brought about itself: how many of each identity there must be."""
     final: tuple[str, ...] = ("reached_out",)
     retry_after: bool = True
     """Whether every 503 has said when to come again."""
@@ -168,7 +170,10 @@ class Run:
         self._expect_dead_letters(seen)
         report = judge(scenario.log, seen, final=self.final)
         self.failures += self.arena.deaths
-        self.failures += [f"{name.strip()}: {report.of(name).against[0]}" for name in report.failed]
+        found = {name.strip(): report.of(name).against for name in report.failed}
+        for name, count in self.expected.items():
+            self.check(len(found.pop(name, ())) == count, f"the checker does not see {count} of {name}")
+        self.failures += [f"{name}: {against[0]}" for name, against in found.items()]
         self.figures = {**_figures(report), **await self._traffic(), "drained_s": round(drained, 1), **self.figures}
         return Outcome(self.failures, self.figures, report.table())
 

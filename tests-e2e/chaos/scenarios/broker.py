@@ -9,6 +9,7 @@ import time
 from e2e import evidence
 from e2e.eventually import eventually
 
+from chaos.arena import WORKERS
 from chaos.fault_proxy import PUBLISH, FaultProxy, Trap
 from chaos.run import LEADS, Run, VoidRunError, scenario
 from deploy.local.rabbitmq_binaries import find_or_unpack
@@ -108,3 +109,34 @@ async def _watermark(run: Run, *value: str) -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode(errors="replace")[-500:]
+
+
+@scenario("F19")
+async def a_queue_has_other_arguments(run: Run) -> None:
+    """A queue exists with other arguments: workers stop with a line that names it, and nothing is made anew."""
+    queue = run.chance.choice(("assignment.leads", "mailer.outreach", "intake.lead-status")) + ".retry"
+    workers = run.arena.of(*WORKERS)
+    await asyncio.gather(*(run.arena.take_down(member.service) for member in workers))
+    management = run.arena.rabbitmq.management
+    path = f"/api/queues/%2F/{queue}"
+    other = {"durable": True, "arguments": {"x-queue-type": "quorum", "x-message-ttl": 777}}
+    try:
+        assert await asyncio.to_thread(management.call, "DELETE", path) == 204
+        assert await asyncio.to_thread(management.call, "PUT", path, other) == 201
+        await run.load(5)
+        victim = run.chance.choice(workers)
+        await asyncio.to_thread(victim.service.start)
+
+        async def status() -> int | None:
+            return victim.service.exit_status()
+
+        code = await eventually(status, lambda seen: seen is not None, within=30, what=f"{victim.name} stops")
+        run.check(code not in (0, None), f"{victim.name} ended with {code}")
+        said = victim.service.log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
+        run.check(any(queue in line for line in said), f"{victim.name} does not name {queue}")
+        found = await evidence.management(run.stack, path)
+        run.check(found["arguments"] == other["arguments"], f"{queue} was made anew")
+    finally:
+        await asyncio.to_thread(management.call, "DELETE", path)
+        await asyncio.gather(*(run.arena.bring_up(member.service) for member in workers))
+    run.healed()

@@ -137,17 +137,14 @@ async def _orphans(run: Run) -> int:
 
 
 def _objects(run: Run) -> dict[str, float]:
+    objects = _store(run).list_objects(run.stack.run["s3"]["bucket"], recursive=True)
+    return {one.object_name or "": one.last_modified.timestamp() if one.last_modified else 0.0 for one in objects}
+
+
+def _store(run: Run) -> Minio:
     s3 = run.stack.run["s3"]
-    client = Minio(
-        endpoint=urlsplit(s3["endpoint"]).netloc,
-        access_key=s3["access_key"],
-        secret_key=s3["secret_key"],
-        secure=False,
-    )
-    return {
-        one.object_name or "": one.last_modified.timestamp() if one.last_modified else 0.0
-        for one in client.list_objects(s3["bucket"], recursive=True)
-    }
+    place = urlsplit(s3["endpoint"]).netloc
+    return Minio(endpoint=place, access_key=s3["access_key"], secret_key=s3["secret_key"], secure=False)
 
 
 def _quoted(part: bytes) -> bytes:
@@ -182,3 +179,29 @@ async def the_same_key_is_raced(run: Run) -> None:
 
 
 _RACERS = 20
+
+
+@scenario("F06")
+async def an_object_is_gone(run: Run) -> None:
+    """A resume is deleted behind our back: staff are told 404, the checker sees it, the lead is unaffected."""
+    await run.load(5)
+    await run.reached()
+    row = run.chance.choice(
+        await run.fetch(
+            "intake", "SELECT lead_id, resume_key FROM submissions WHERE received_at >= $1", run.scenario.since
+        )
+    )
+    await asyncio.to_thread(_delete, run, row["resume_key"])
+    run.expected["I10 dangling"] = 1
+    run.healed()
+    async with run.staff() as staff:
+        answer = await staff.get(f"/api/v1/leads/{row['lead_id']}/resume")
+        run.check(answer.status_code == 404, f"a resume that is gone was answered {answer.status_code}")
+        kind = answer.headers["content-type"]
+        run.check(kind.startswith("application/problem+json"), f"it was answered as {kind}")
+        lead = await staff.get(f"/api/v1/leads/{row['lead_id']}")
+        run.check(lead.status_code == 200, f"its lead was answered {lead.status_code}")
+
+
+def _delete(run: Run, key: str) -> None:
+    _store(run).remove_object(bucket_name=run.stack.run["s3"]["bucket"], object_name=key)
