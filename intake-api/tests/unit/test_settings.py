@@ -5,8 +5,8 @@ from intake_api.settings import IntakeSettings, ResumeStorageSettings
 from pydantic import ValidationError
 
 GOOD = {
-    "INTAKE_DATABASE_URL": "postgresql://intake_app:f3k9d0s8a7@db/intake",
-    "AMQP_URL": "amqp://leads:f3k9d0s8a7@mq/",
+    "INTAKE_DATABASE_URL": "postgresql://intake_app:f3k9d0s8a7w5q2z6@db/intake",
+    "AMQP_URL": "amqp://leads:f3k9d0s8a7w5q2z6@mq/",
     "INTAKE_AUTH_SECRET": "q8Z1vX4mP0sK7dW2nB5tR9yL3hG6jC1f",
 }
 
@@ -24,7 +24,7 @@ def test_production_is_the_default_and_takes_strong_secrets(environment: pytest.
     assert settings.is_production
     assert settings.amqp_url.get_secret_value() == GOOD["AMQP_URL"]
     assert GOOD["INTAKE_AUTH_SECRET"] not in repr(settings)
-    environment.setenv("INTAKE_AMQP_URL", "amqp://intake:f3k9d0s8a7@other/")
+    environment.setenv("INTAKE_AMQP_URL", "amqp://intake:f3k9d0s8a7w5q2z6@other/")
     assert "other" in IntakeSettings().amqp_url.get_secret_value()
 
 
