@@ -29,7 +29,7 @@ LINK_ERRORS = (
     asyncpg.InternalClientError,
 )
 """Whatever a connection of asyncpg's own can fail with: it is thrown away, and another one dialled."""
-TEST_AFTER_IDLE_S = 5.0
+TEST_AFTER_IDLE_S = 1.0
 _IDLE_SINCE = "idle_since"
 
 NAMING_CONVENTION = {

@@ -11,6 +11,7 @@ import pytest
 from assignment_worker import repository
 from assignment_worker.choosing import Choosing
 from assignment_worker.models import Attorney
+from service_chassis import database
 from shared_schemas.events import Event
 from sqlalchemy import update
 
@@ -142,7 +143,8 @@ async def test_the_tick_finds_what_no_event_announces(bench: Bench) -> None:
     assert await bench.open_leads() == {attorney: 1}
 
 
-async def test_a_lost_database_ends_no_loop(bench: Bench) -> None:
+async def test_a_lost_database_ends_no_loop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "TEST_AFTER_IDLE_S", 0.0)  # as after an outage longer than this one
     attorney = await bench.attorney()
     async with choosers(bench, 2) as loops:
         async with database_away(bench):
