@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,20 @@ MARKER = "LEADS_STACK_HOME"
 _LARGEST_LOG = 10 * 1024 * 1024
 
 
+_OPEN_FILES = 65536
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children open as many files as the user may.
+
+    A plain user starts with 1024, which RabbitMQ's quorum queues use up.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class Child:
     """A process in a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only."""
 
@@ -22,6 +37,7 @@ class Child:
         self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, *, niceness: int = 0
     ) -> None:
         self._log = log
+        raise_file_limit()
         if log.exists() and log.stat().st_size > _LARGEST_LOG:
             log.replace(log.with_suffix(log.suffix + ".1"))
         with log.open("ab") as output:
