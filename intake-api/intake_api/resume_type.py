@@ -88,6 +88,7 @@ def _by_archive(content: BinaryIO) -> ResumeType | None:
             if names[:1] == ["mimetype"]:
                 with archive.open("mimetype") as kind:
                     return ODT if kind.read(len(_ODT) + 1) == _ODT else None
+    # What zipfile raises of archives that are broken, encrypted or packed in ways it does not know.
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
         return None
     return None

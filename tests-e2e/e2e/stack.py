@@ -73,13 +73,13 @@ class Stack:
         """Where every process of the stack logs: `log` beside the addresses file."""
         folder = self.run_file.resolve().parent / "log"
         if not folder.is_dir():
-            pytest.skip(f"this stack's logs are not on this machine: {folder} is no folder")
+            pytest.fail(f"this stack's logs are not on this machine: {folder} is no folder")
         return folder
 
     async def control(self, command: str, service: str) -> None:
         """`stop` or `start` one service through the supervisor."""
         if self.home is None:
-            pytest.skip("this stack cannot be stopped and started from here: E2E_RUN_JSON names no home")
+            pytest.fail("this stack cannot be stopped and started from here: E2E_RUN_JSON names no home")
         arguments = ["-m", "deploy.local", command, service, "--home", str(self.home)]
         process = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
