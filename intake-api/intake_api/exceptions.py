@@ -104,4 +104,8 @@ class NotAuthenticatedError(IntakeError):
 
 
 class NotAllowedError(IntakeError):
-    """The account's role may not do this."""
+    """The caller's role or scopes do not allow this: the route, or one ``field`` of what was sent."""
+
+    def __init__(self, field: str | None = None, detail: str = "") -> None:
+        super().__init__(field or "route")
+        self.errors = (FieldError(field, detail, 403),) if field else ()

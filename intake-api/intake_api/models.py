@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from service_chassis.database import NAMING_CONVENTION, chassis_metadata
+from service_chassis.database import chassis_metadata
 from service_chassis.failures import delivery_marks, failures
 from service_chassis.inbox import inbox
 from service_chassis.outbox import outbox
@@ -12,39 +12,22 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
     Integer,
-    LargeBinary,
-    MetaData,
-    Text,
     UniqueConstraint,
-    Uuid,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
+
+from intake_api import account_models
+from intake_api.declarative import Base
 
 CHASSIS_TABLES = (outbox, inbox, failures, delivery_marks)
-
-
-class Base(DeclarativeBase):
-    """Declarative base of this service's own tables."""
-
-    metadata = MetaData(naming_convention=NAMING_CONVENTION)
-    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - SQLAlchemy reads it from the class
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
-        datetime: DateTime(timezone=True),
-        str: Text,
-        UUID: Uuid,
-        dict[str, Any]: JSONB,
-        list[Any]: JSONB,
-        list[str]: JSONB,
-        bytes: LargeBinary,
-    }
+OTHER_MODELS = (account_models,)
+"""Where more tables of this service are; importing them is what adds them to `metadata`."""
 
 
 class Lead(Base):
@@ -144,19 +127,6 @@ class Attorney(Base):
     absences: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
-
-
-class Account(Base):
-    """A staff account; ``attorney_id`` links it to the attorney it acts for."""
-
-    __tablename__ = "accounts"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(unique=True)
-    password_hash: Mapped[str]
-    role: Mapped[str]
-    attorney_id: Mapped[UUID | None] = mapped_column(ForeignKey("attorneys.id"))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class TimelineEntry(Base):

@@ -106,8 +106,15 @@ _RENDERERS: dict[type[Exception], Render] = {
         "send a valid access token: Authorization: Bearer <token> (POST /api/v1/auth/token gives one)",
         headers={"WWW-Authenticate": "Bearer"},
     ),
-    errors.NotAllowedError: lambda _: problem(403, "not-allowed", "your role may not do this"),
+    errors.NotAllowedError: lambda e: _not_allowed(e.errors),
 }
+
+
+def _not_allowed(found: tuple[errors.FieldError, ...]) -> JSONResponse:
+    if not found:
+        return problem(403, "not-allowed", "your role, or the scopes of your API key, do not allow this")
+    entries = [{"field": error.field, "detail": error.detail} for error in found]
+    return problem(403, "not-allowed", "; ".join(f"{e.field} {e.detail}" for e in found), errors=entries)
 
 
 def install(app: FastAPI) -> None:

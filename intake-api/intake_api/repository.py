@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, false, func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from intake_api.caller import Caller
 from intake_api.exceptions import AttorneyNotFoundError, LeadNotFoundError
 from intake_api.lead_status import OPEN
 from intake_api.models import Attorney, Lead, Submission, TimelineEntry
@@ -35,12 +36,19 @@ async def lock_lead_and_address(session: AsyncSession, lead_id: UUID) -> Lead:
     return await lock_lead(session, lead_id)
 
 
-async def find_lead(session: AsyncSession, lead_id: UUID) -> Lead:
-    """Read one lead. Raises LeadNotFoundError."""
+async def find_lead(session: AsyncSession, lead_id: UUID, caller: Caller) -> Lead:
+    """Read one lead. Raises LeadNotFoundError, also for one that the caller may not see."""
     lead = await session.get(Lead, lead_id)
-    if lead is None:
+    if lead is None or not caller.sees(lead.assigned_to):
         raise LeadNotFoundError(lead_id)
     return lead
+
+
+def visible_to(caller: Caller) -> ColumnElement[bool]:
+    """The condition that every query of leads for a caller has: an attorney's own, else all."""
+    if not caller.sees_own_leads_only:
+        return true()
+    return Lead.assigned_to == caller.attorney_id if caller.attorney_id else false()
 
 
 async def lock_lead_to_join(session: AsyncSession, email_key: str, window_days: int) -> Lead | None:
@@ -70,12 +78,15 @@ async def former_owner(session: AsyncSession, email_key: str) -> UUID | None:
     return owner
 
 
-async def page_of_leads(session: AsyncSession, *, limit: int, offset: int) -> tuple[Sequence[Lead], int]:
-    """Newest leads first, id as tie-break, and how many there are in all."""
+async def page_of_leads(
+    session: AsyncSession, caller: Caller, *, limit: int, offset: int
+) -> tuple[Sequence[Lead], int]:
+    """Newest leads that the caller sees first, id as tie-break, and how many there are in all."""
+    chosen = visible_to(caller)
     leads = await session.scalars(
-        select(Lead).order_by(Lead.created_at.desc(), Lead.id.desc()).limit(limit).offset(offset)
+        select(Lead).where(chosen).order_by(Lead.created_at.desc(), Lead.id.desc()).limit(limit).offset(offset)
     )
-    total = await session.scalar(select(func.count()).select_from(Lead))
+    total = await session.scalar(select(func.count()).select_from(Lead).where(chosen))
     return leads.all(), int(total or 0)
 
 

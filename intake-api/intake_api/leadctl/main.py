@@ -78,7 +78,7 @@ def list_dead_letters(
 
 @dead_letters.command("show")
 def show_dead_letter(dead_letter_id: str, as_json: Json = False) -> None:
-    """Show one with headers and raw body (base64)."""
+    """Show one with headers and, to an admin, its raw body (base64)."""
     body = _connect().request("GET", f"/dead-letters/{dead_letter_id}")
     Output(as_json).show(body, ["field", "value"], [{"field": key, "value": value} for key, value in body.items()])
 
@@ -137,7 +137,7 @@ def list_stuck(as_json: Json = False) -> None:
 def explain(lead_id: str, as_json: Json = False) -> None:
     """Say where a lead stopped: what each service knows of it, and what that means."""
     connection = _connect()
-    lead = connection.request("GET", f"/leads/{lead_id}")
+    lead = connection.request("GET", f"/stuck-leads/{lead_id}")
     letters = connection.request("GET", "/dead-letters", params={"lead_id": lead_id, "status": "open"})["items"]
     states = connection.ask_workers(lead_id)
     result = {"lead_id": lead_id, "status": lead["status"], "stopped_at": diagnose(lead, letters, states), **states}

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from intake_api import repository
 from intake_api.models import Attorney
-from intake_api.routes.context import Admin, Staff, World
+from intake_api.routes.context import Admin, AttorneyReader, World
 from intake_api.routes.schemas import AbsenceBody, AttorneyBody, AttorneyList, AttorneyPatch, NewAttorney, problems
 from intake_api.use_cases.change_attorney import AttorneyDetails, add_attorney, change_attorney
 
@@ -26,8 +26,8 @@ def _stored(absences: list[AbsenceBody]) -> list[dict[str, Any]]:
     ]
 
 
-@router.get("", response_model=AttorneyList, responses=problems(401))
-async def get_attorneys(world: World, _caller: Staff) -> AttorneyList:
+@router.get("", response_model=AttorneyList, responses=problems(401, 403))
+async def get_attorneys(world: World, _caller: AttorneyReader) -> AttorneyList:
     """List all attorneys with their open leads."""
     async with world.sessions() as session:
         attorneys = (await session.scalars(select(Attorney).order_by(Attorney.name, Attorney.id))).all()
@@ -52,8 +52,8 @@ async def post_attorney(world: World, _admin: Admin, body: NewAttorney, response
     return AttorneyBody.of(attorney, 0)
 
 
-@router.get("/{attorney_id}", response_model=AttorneyBody, responses=problems(401, 404, 422))
-async def get_attorney(world: World, _caller: Staff, attorney_id: UUID) -> AttorneyBody:
+@router.get("/{attorney_id}", response_model=AttorneyBody, responses=problems(401, 403, 404, 422))
+async def get_attorney(world: World, _caller: AttorneyReader, attorney_id: UUID) -> AttorneyBody:
     """Show one attorney with their open leads."""
     async with world.sessions() as session:
         attorney = await repository.find_attorney(session, attorney_id)

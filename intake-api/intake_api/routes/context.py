@@ -1,5 +1,6 @@
 """What routes are given: the outside world, made once in the composition root, and the caller."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,11 +9,12 @@ from fastapi.security import OAuth2PasswordBearer
 from service_chassis.database import Sessions
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from intake_api.caller import Caller, Role, Scope
 from intake_api.exceptions import NotAllowedError, NotAuthenticatedError
 from intake_api.resume_store import ResumeStore
 from intake_api.settings import IntakeSettings
 from intake_api.uploads import Uploads
-from intake_api.use_cases.authenticate import Caller, read_token
+from intake_api.use_cases.authenticate import read_token
 
 
 @dataclass(frozen=True)
@@ -37,29 +39,36 @@ World = Annotated[Outside, Depends(get_outside)]
 bearer = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
 
 
-def get_caller(world: World, token: Annotated[str | None, Depends(bearer)]) -> Caller:
-    """The staff account that makes the request. Raises NotAuthenticatedError."""
+async def get_caller(world: World, token: Annotated[str | None, Depends(bearer)]) -> Caller:
+    """Who makes the request. Raises NotAuthenticatedError."""
     if not token:
         raise NotAuthenticatedError
     return read_token(world.settings, token)
 
 
-Staff = Annotated[Caller, Depends(get_caller)]
+def requires(*roles: Role, scope: Scope | None = None) -> Callable[[Caller], Awaitable[Caller]]:
+    """A dependency: the caller, if of one of these roles, or an API key with this scope (no scope: no API key).
+
+    It raises NotAuthenticatedError, NotAllowedError. Attorneys see their own leads only: a route that takes them
+    looks leads up by `repository.find_lead` or `repository.visible_to`.
+    """
+
+    async def check(caller: Annotated[Caller, Depends(get_caller)]) -> Caller:
+        if not caller.may(roles, scope):
+            raise NotAllowedError
+        return caller
+
+    return check
 
 
-def get_admin(caller: Staff) -> Caller:
-    """The caller, if an admin. Raises NotAuthenticatedError, NotAllowedError."""
-    if caller.role != "admin":
-        raise NotAllowedError
-    return caller
+_LEAD_ROLES = (Role.ADMIN, Role.INTAKE, Role.ATTORNEY)
 
-
-def get_operator(caller: Staff) -> Caller:
-    """The caller, if an operator or admin. Raises NotAuthenticatedError, NotAllowedError."""
-    if caller.role not in {"admin", "operator"}:
-        raise NotAllowedError
-    return caller
-
-
-Operator = Annotated[Caller, Depends(get_operator)]
-Admin = Annotated[Caller, Depends(get_admin)]
+SignedIn = Annotated[Caller, Depends(requires(*Role))]
+"""Any person; no API key."""
+LeadReader = Annotated[Caller, Depends(requires(*_LEAD_ROLES, scope=Scope.LEADS_READ))]
+LeadWriter = Annotated[Caller, Depends(requires(*_LEAD_ROLES, scope=Scope.LEADS_WRITE))]
+IntakeDesk = Annotated[Caller, Depends(requires(Role.ADMIN, Role.INTAKE))]
+"""Whoever works on everybody's leads; no API key."""
+AttorneyReader = Annotated[Caller, Depends(requires(*Role, scope=Scope.ATTORNEYS_READ))]
+Operator = Annotated[Caller, Depends(requires(Role.ADMIN, Role.OPERATOR))]
+Admin = Annotated[Caller, Depends(requires(Role.ADMIN))]

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from intake_api import repository
 from intake_api.exceptions import FieldError, InvalidFieldsError
 from intake_api.models import Submission
-from intake_api.routes.context import Staff, World
+from intake_api.routes.context import LeadReader, LeadWriter, World
 from intake_api.routes.schemas import (
     LARGEST_OFFSET,
     LeadBody,
@@ -87,32 +87,32 @@ async def post_lead(
     return LeadBody.receipt(registered)
 
 
-@router.get("", response_model=LeadPage, responses=problems(401, 422))
+@router.get("", response_model=LeadPage, responses=problems(401, 403, 422))
 async def get_leads(
     world: World,
-    _caller: Staff,
+    caller: LeadReader,
     limit: Annotated[int, Query(ge=1, le=500)] = 20,
     offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET)] = 0,
 ) -> LeadPage:
     """List leads, newest first."""
     async with world.sessions() as session:
-        leads, total = await repository.page_of_leads(session, limit=limit, offset=offset)
+        leads, total = await repository.page_of_leads(session, caller, limit=limit, offset=offset)
     return LeadPage(items=[LeadBody.of(lead) for lead in leads], total=total, limit=limit, offset=offset)
 
 
-@router.get("/{lead_id}", response_model=LeadDetail, responses=problems(401, 404, 422))
-async def get_lead(world: World, _caller: Staff, lead_id: UUID) -> LeadDetail:
+@router.get("/{lead_id}", response_model=LeadDetail, responses=problems(401, 403, 404, 422))
+async def get_lead(world: World, caller: LeadReader, lead_id: UUID) -> LeadDetail:
     """Show one lead and its submissions."""
     async with world.sessions() as session:
-        lead = await repository.find_lead(session, lead_id)
+        lead = await repository.find_lead(session, lead_id, caller)
         submissions = await repository.submissions_of(session, lead_id)
     detail = LeadDetail.of(lead)
     detail.submissions = [SubmissionBody.of(row) for row in submissions]
     return detail
 
 
-@router.patch("/{lead_id}", response_model=LeadBody, responses=problems(401, 404, 409, 422))
-async def patch_lead(world: World, caller: Staff, lead_id: UUID, patch: LeadPatch) -> LeadBody:
+@router.patch("/{lead_id}", response_model=LeadBody, responses=problems(401, 403, 404, 409, 422))
+async def patch_lead(world: World, caller: LeadWriter, lead_id: UUID, patch: LeadPatch) -> LeadBody:
     """Change a lead's owner, status, or who reached out."""
     change = LeadChange(
         status=patch.status,
@@ -123,13 +123,13 @@ async def patch_lead(world: World, caller: Staff, lead_id: UUID, patch: LeadPatc
     return LeadBody.of(await change_lead(world.sessions, caller, lead_id, change))
 
 
-@router.get("/{lead_id}/resume", response_class=StreamingResponse, responses=problems(401, 404, 422, 503))
+@router.get("/{lead_id}/resume", response_class=StreamingResponse, responses=problems(401, 403, 404, 422, 503))
 async def get_resume(
-    world: World, _caller: Staff, lead_id: UUID, submission: Annotated[UUID | None, Query()] = None
+    world: World, caller: LeadReader, lead_id: UUID, submission: Annotated[UUID | None, Query()] = None
 ) -> Response:
     """Download the lead's resume: that of its first submission, or of the one named."""
     async with world.sessions() as session:
-        await repository.find_lead(session, lead_id)
+        await repository.find_lead(session, lead_id, caller)
         rows = await repository.submissions_of(session, lead_id)
     row = _chosen(rows, submission)
     content = await world.store.open(row.resume_key)
@@ -144,11 +144,11 @@ async def get_resume(
     )
 
 
-@router.get("/{lead_id}/timeline", response_model=TimelineBody, responses=problems(401, 404, 422))
-async def get_timeline(world: World, _caller: Staff, lead_id: UUID) -> TimelineBody:
+@router.get("/{lead_id}/timeline", response_model=TimelineBody, responses=problems(401, 403, 404, 422))
+async def get_timeline(world: World, caller: LeadReader, lead_id: UUID) -> TimelineBody:
     """Tell what happened to a lead, oldest first."""
     async with world.sessions() as session:
-        await repository.find_lead(session, lead_id)
+        await repository.find_lead(session, lead_id, caller)
         entries = await repository.timeline_of(session, lead_id)
     return TimelineBody(items=[TimelineEntryBody.of(entry) for entry in entries])
 

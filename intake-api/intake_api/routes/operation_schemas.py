@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from intake_api.models import DeadLetter
+from intake_api.caller import Caller, Role
+from intake_api.models import DeadLetter, Lead
 from intake_api.routes.schemas import PlainText, ShortText
 from intake_api.use_cases.reconcile import StuckLead
 
@@ -40,21 +41,22 @@ class DeadLetterBody(BaseModel):
 
 
 class DeadLetterDetail(DeadLetterBody):
-    """A given-up message with its raw body in base64."""
+    """A given-up message with its raw body in base64, which only an admin sees: it may name the prospect."""
 
     headers: dict[str, Any]
     correlation_id: str | None
-    body_base64: str
+    body_base64: str | None
     body_truncated: bool
 
     @classmethod
-    def of(cls, row: DeadLetter) -> Self:
-        """Encode a dead letter whole."""
+    def read(cls, row: DeadLetter, caller: Caller) -> Self:
+        """Encode a dead letter for a caller."""
+        body = base64.b64encode(row.body).decode() if caller.role is Role.ADMIN else None
         return cls(
             **DeadLetterBody.of(row).model_dump(),
             headers=row.headers,
             correlation_id=row.correlation_id,
-            body_base64=base64.b64encode(row.body).decode(),
+            body_base64=body,
             body_truncated=row.body_truncated,
         )
 
@@ -107,6 +109,27 @@ class StuckLeadBody(BaseModel):
     def of(cls, stuck: StuckLead) -> Self:
         """Encode a stuck lead."""
         return cls.model_validate(stuck, from_attributes=True)
+
+
+class LeadState(BaseModel):
+    """Where a lead stands, without anything its prospect sent."""
+
+    id: UUID
+    status: str
+    assigned_to: UUID | None
+    waiting_reason: str | None
+    waiting_since: datetime | None
+    outreach_next_at: datetime | None
+    outreach_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, lead: Lead) -> Self:
+        """Encode a lead's state."""
+        return cls.model_validate(lead)
 
 
 class StuckLeads(BaseModel):

@@ -5,12 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from intake_api.repository import find_lead
 from intake_api.routes.context import Operator, World
 from intake_api.routes.operation_schemas import (
     DeadLetterBody,
     DeadLetterDetail,
     DeadLetterPage,
     Discard,
+    LeadState,
     Rebuilt,
     Repaired,
     Replayed,
@@ -51,10 +53,10 @@ async def get_dead_letters(
 
 
 @router.get("/dead-letters/{dead_letter_id}", response_model=DeadLetterDetail, responses=problems(401, 403, 404, 422))
-async def get_dead_letter(world: World, _operator: Operator, dead_letter_id: UUID) -> DeadLetterDetail:
-    """Show one with its raw body (base64)."""
+async def get_dead_letter(world: World, operator: Operator, dead_letter_id: UUID) -> DeadLetterDetail:
+    """Show one, to an admin with its raw body (base64)."""
     async with world.sessions() as session:
-        return DeadLetterDetail.of(await find_dead_letter(session, dead_letter_id))
+        return DeadLetterDetail.read(await find_dead_letter(session, dead_letter_id), operator)
 
 
 @router.post("/dead-letters/replay", response_model=Replayed, responses=problems(401, 403, 422))
@@ -88,6 +90,13 @@ async def get_stuck_leads(world: World, _operator: Operator) -> StuckLeads:
     async with world.sessions() as session:
         found = await find_stuck(session, world.settings.stuck_after)
     return StuckLeads(items=[StuckLeadBody.of(one) for one in found])
+
+
+@router.get("/stuck-leads/{lead_id}", response_model=LeadState, responses=problems(401, 403, 404, 422))
+async def get_lead_state(world: World, operator: Operator, lead_id: UUID) -> LeadState:
+    """Show where a lead stands, stuck or not, without anything its prospect sent."""
+    async with world.sessions() as session:
+        return LeadState.of(await find_lead(session, lead_id, operator))
 
 
 @router.post("/stuck-leads/{lead_id}/repair", response_model=Repaired, responses=problems(401, 403, 404, 422))

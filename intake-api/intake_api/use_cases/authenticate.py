@@ -14,8 +14,9 @@ from argon2.exceptions import VerificationError
 from service_chassis.database import Sessions
 from sqlalchemy import select
 
+from intake_api.account_models import Account
+from intake_api.caller import Caller, Role
 from intake_api.exceptions import InvalidCredentialsError, NotAuthenticatedError
-from intake_api.models import Account
 from intake_api.plain_text import has_controls
 from intake_api.settings import IntakeSettings
 
@@ -29,20 +30,6 @@ hasher = PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)
 
 _ABSENT_ACCOUNT_HASH = hasher.hash("no account has this password")
 _hashing = asyncio.Semaphore(HASHES_AT_ONCE)
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who makes a request: a staff account, its role, and the attorney it acts for."""
-
-    account_id: UUID
-    role: str
-    attorney_id: UUID | None
-
-    @property
-    def actor(self) -> str:
-        """The caller as the timeline names them."""
-        return f"account:{self.account_id}"
 
 
 @dataclass(frozen=True)
@@ -96,7 +83,7 @@ def read_token(settings: IntakeSettings, token: str) -> Caller:
         if claims["typ"] != TOKEN_TYPE:
             raise NotAuthenticatedError
         attorney_id = claims.get("attorney_id")
-        return Caller(UUID(claims["sub"]), str(claims["role"]), UUID(attorney_id) if attorney_id else None)
+        return Caller(UUID(claims["sub"]), Role(claims["role"]), UUID(attorney_id) if attorney_id else None)
     except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError) as error:
         raise NotAuthenticatedError from error
 

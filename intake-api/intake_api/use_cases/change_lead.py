@@ -15,11 +15,18 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api import repository, timeline
-from intake_api.exceptions import AttorneyNotFoundError, FieldError, IllegalMoveError, InvalidFieldsError
+from intake_api.caller import Caller
+from intake_api.exceptions import (
+    AttorneyNotFoundError,
+    FieldError,
+    IllegalMoveError,
+    InvalidFieldsError,
+    LeadNotFoundError,
+    NotAllowedError,
+)
 from intake_api.lead_events import state_of, wants_outreach
 from intake_api.lead_status import CLOSED, OPEN, LeadStatus, staff_moves
 from intake_api.models import Attorney, Lead
-from intake_api.use_cases.authenticate import Caller
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,12 @@ class LeadChange:
 
 
 async def change_lead(sessions: Sessions, caller: Caller, lead_id: UUID, change: LeadChange) -> Lead:
-    """Change a lead and return it. Raises LeadNotFoundError, InvalidFieldsError, IllegalMoveError."""
+    """Change a lead and return it. Raises LeadNotFoundError, NotAllowedError, InvalidFieldsError, IllegalMoveError."""
     async with sessions.begin() as session:
         lead = await repository.lock_lead_and_address(session, lead_id)
+        if not caller.sees(lead.assigned_to):
+            raise LeadNotFoundError(lead_id)
+        _check_fields(caller, change)
         attorneys = await _named_attorneys(session, change)
         if change.changes_owner:
             await _change_owner(session, caller, lead, attorneys.get("assigned_to"))
@@ -45,6 +55,16 @@ async def change_lead(sessions: Sessions, caller: Caller, lead_id: UUID, change:
             await _set_reached_out_by(session, caller, lead, change.reached_out_by)
         await session.flush()
     return lead
+
+
+def _check_fields(caller: Caller, change: LeadChange) -> None:
+    """Attorneys give no lead away and speak for themselves only."""
+    if not caller.sees_own_leads_only:
+        return
+    if change.changes_owner:
+        raise NotAllowedError("assigned_to", "is not for attorneys to change: ask the intake desk")
+    if change.reached_out_by not in {None, caller.attorney_id}:
+        raise NotAllowedError("reached_out_by", "may name nobody but yourself")
 
 
 async def _named_attorneys(session: AsyncSession, change: LeadChange) -> dict[str, Attorney]:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from service_chassis.database import Sessions
 from sqlalchemy.dialects.postgresql import insert
 
-from intake_api.models import Account
+from intake_api.account_models import Account
 from intake_api.use_cases.authenticate import hasher
 
 ROLES = ("admin", "intake", "attorney", "operator")
