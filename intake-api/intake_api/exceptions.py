@@ -109,3 +109,51 @@ class NotAllowedError(IntakeError):
     def __init__(self, field: str | None = None, detail: str = "") -> None:
         super().__init__(field or "route")
         self.errors = (FieldError(field, detail, 403),) if field else ()
+
+
+class InvalidRefreshTokenError(IntakeError):
+    """The refresh token is unknown, used, expired or revoked: deliberately the same."""
+
+
+class TooManyLoginsError(IntakeError):
+    """Too many failed logins, or too many at once; ``retry_after`` seconds from now it may be tried again."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("too many logins")
+        self.retry_after = retry_after
+
+
+class TooManyRequestsError(IntakeError):
+    """The API key has had its requests of this minute; the next one begins in ``retry_after`` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("too many requests")
+        self.retry_after = retry_after
+
+
+class AccountNotFoundError(IntakeError):
+    """There is no such account."""
+
+
+class AccountExistsError(IntakeError):
+    """Another account has this address."""
+
+
+class LastAdminError(IntakeError):
+    """Without this account there would be no admin who can log in."""
+
+
+class AdminExistsError(IntakeError):
+    """There is an admin already: further accounts are made by admins."""
+
+
+class ApiKeyNotFoundError(IntakeError):
+    """There is no such API key."""
+
+
+class OidcOffError(IntakeError):
+    """No identity provider is configured."""
+
+
+class IdentityProviderAwayError(IntakeError):
+    """The identity provider does not give its keys."""

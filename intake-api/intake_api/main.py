@@ -18,10 +18,13 @@ from service_chassis.telemetry import configure_logging
 from intake_api import problems
 from intake_api.body_limits import BodyLimit, BodyLimits
 from intake_api.middleware import Trace
+from intake_api.oidc import OidcIssuer
+from intake_api.passwords import make_passwords
 from intake_api.resume_store import ResumeStore, make_store
-from intake_api.routes import attorneys, auth, health, leads, operations
+from intake_api.routes import api_keys, attorneys, auth, health, leads, operations, users
 from intake_api.routes.context import Outside
 from intake_api.settings import IntakeSettings, ResumeStorageSettings
+from intake_api.tokens import make_tokens
 from intake_api.uploads import Uploads, body_limit
 
 log = structlog.get_logger(__name__)
@@ -39,6 +42,9 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         health_engine=health_engine,
         store=store,
         uploads=Uploads(settings.upload_limit),
+        passwords=make_passwords(settings),
+        tokens=make_tokens(settings),
+        oidc=OidcIssuer(settings.oidc_issuer, settings.oidc_client_id) if settings.oidc_issuer else None,
     )
 
     @contextlib.asynccontextmanager
@@ -58,7 +64,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.outside = outside
-    for module in (leads, attorneys, auth, operations, health):
+    for module in (leads, attorneys, auth, users, api_keys, operations, health):
         app.include_router(module.router)
     problems.install(app)
     submission = BodyLimit(body_limit(settings.upload_limit), "resume")

@@ -103,8 +103,43 @@ _RENDERERS: dict[type[Exception], Render] = {
     errors.NotAuthenticatedError: lambda _: problem(
         401,
         "not-authenticated",
-        "send a valid access token: Authorization: Bearer <token> (POST /api/v1/auth/token gives one)",
+        "send a valid access token or API key: Authorization: Bearer <token> (POST /api/v1/auth/token gives one)",
         headers={"WWW-Authenticate": "Bearer"},
+    ),
+    errors.InvalidRefreshTokenError: lambda _: problem(
+        401,
+        "invalid-refresh-token",
+        "the refresh token is unknown, used, expired or revoked; log in again",
+        headers={"WWW-Authenticate": "Bearer"},
+    ),
+    errors.TooManyLoginsError: lambda e: problem(
+        429,
+        "too-many-logins",
+        f"too many failed logins; try again in {e.retry_after} s",
+        headers={"Retry-After": str(e.retry_after)},
+    ),
+    errors.TooManyRequestsError: lambda e: problem(
+        429,
+        "too-many-requests",
+        f"the API key has had its requests of this minute; try again in {e.retry_after} s",
+        headers={"Retry-After": str(e.retry_after)},
+    ),
+    errors.AccountNotFoundError: lambda _: problem(404, "account-not-found", "there is no such account"),
+    errors.AccountExistsError: lambda _: problem(
+        409, "account-exists", "another account has this address; change that one instead"
+    ),
+    errors.LastAdminError: lambda _: problem(
+        409, "last-admin", "no admin would be left who can log in; make another one first"
+    ),
+    errors.ApiKeyNotFoundError: lambda _: problem(404, "api-key-not-found", "there is no such API key"),
+    errors.OidcOffError: lambda _: problem(
+        404, "oidc-off", "no identity provider is configured; log in with a password (POST /api/v1/auth/token)"
+    ),
+    errors.IdentityProviderAwayError: lambda _: problem(
+        503,
+        "identity-provider-away",
+        "the identity provider does not give its keys; repeat the request",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
     ),
     errors.NotAllowedError: lambda e: _not_allowed(e.errors),
 }

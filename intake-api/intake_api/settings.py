@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -16,6 +16,8 @@ from service_chassis.settings import (
     ServiceSettings,
     amqp_url_field,
 )
+
+from intake_api.signing_keys import parse_keys
 
 MIB = 1024 * 1024
 
@@ -38,7 +40,22 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
     worker_ops_port: Port = Field(8040, description="Ops port of the message process")
 
     auth_secret: SecretStr = Field(SecretStr(""), description="Key that signs access tokens (HS256), 32 bytes or more")
-    auth_token_lifetime: Seconds = Field(1800.0, description="Seconds an access token is valid")
+    auth_keys_file: Path | None = Field(
+        None,
+        description="Instead of the secret, a file of kid:secret lines, read again when it changes: "
+        "the first key signs, all of them verify",
+    )
+    auth_token_lifetime: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        900.0, description="Seconds an access token is valid"
+    )
+    auth_session_lifetime: Seconds = Field(43_200.0, description="Seconds from a login until it has to be made again")
+    auth_hash_memory_kib: Annotated[int, Field(ge=19_456)] = Field(
+        19_456, description="KiB that hashing one password takes (argon2id)"
+    )
+    auth_hash_passes: Annotated[int, Field(ge=2)] = Field(2, description="Passes of hashing one password (argon2id)")
+    auth_hashes_at_once: Count = Field(2, description="Passwords hashed at once by one process")
+    oidc_issuer: str = Field("", description="Issuer URL of an OpenID provider that may log staff in; empty: none")
+    oidc_client_id: str = Field("", description="Our client id there: the `aud` of its ID tokens")
     auth_issuer: str = Field("intake-api", description="`iss` and `aud` of access tokens")
 
     upload_limit: Count = Field(10 * MIB, description="Largest resume in bytes")
@@ -58,15 +75,29 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problem = self.secret_problem(self.auth_secret)
-        if problem:
-            raise ValueError(f"INTAKE_AUTH_SECRET {problem}: give 32 or more random bytes")
+        self._check_keys()
+        if self.oidc_issuer and not self.oidc_client_id:
+            raise ValueError("INTAKE_OIDC_CLIENT_ID is missing: without it tokens made for others would be taken")
+        if self.oidc_issuer and self.is_production and not self.oidc_issuer.startswith("https://"):
+            raise ValueError("INTAKE_OIDC_ISSUER must be an https address in production")
         if self.idempotency_lease <= self.request_deadline:
             raise ValueError("INTAKE_IDEMPOTENCY_LEASE must be longer than INTAKE_REQUEST_DEADLINE")
         if self.orphan_grace < 2 * self.request_deadline:
             # A sweep must never meet a resume whose commit is still to come; the rest allows for clocks that differ.
             raise ValueError("INTAKE_ORPHAN_GRACE must be at least twice INTAKE_REQUEST_DEADLINE")
         return self
+
+    def _check_keys(self) -> None:
+        if self.auth_keys_file is None:
+            if problem := self.secret_problem(self.auth_secret):
+                raise ValueError(f"INTAKE_AUTH_SECRET {problem}: give 32 or more random bytes")
+            return
+        try:
+            parse_keys(self.auth_keys_file.read_text(encoding="utf-8"), self.secret_problem)
+        except OSError as error:
+            raise ValueError(f"INTAKE_AUTH_KEYS_FILE cannot be read ({type(error).__name__})") from error
+        except ValueError as error:
+            raise ValueError(f"INTAKE_AUTH_KEYS_FILE: {error}") from error
 
 
 class StoreKind(StrEnum):

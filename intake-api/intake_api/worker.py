@@ -20,6 +20,7 @@ from intake_api.settings import IntakeSettings, ResumeStorageSettings
 from intake_api.use_cases.change_attorney import restate_attorneys
 from intake_api.use_cases.forget_dead_letters import forget_dead_letters
 from intake_api.use_cases.forget_keys import forget_keys
+from intake_api.use_cases.login_sessions import forget_sessions
 from intake_api.use_cases.reconcile import reconcile
 from intake_api.use_cases.sweep_resumes import sweep_resumes
 
@@ -58,6 +59,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
     async def forget() -> None:
         await forget_keys(sessions, settings.idempotency_lifetime)
         await forget_dead_letters(sessions, settings.dead_letter_days)
+        await forget_sessions(sessions)
 
     return Worker(
         name=worker_name("intake-worker"),
@@ -70,7 +72,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
             Job("restate-attorneys", settings.roster_interval, restate),
             Job("reconcile", settings.reconcile_interval, find_stuck_leads),
             Job("sweep-resumes", settings.sweep_interval, sweep),
-            Job("forget-keys-and-dead-letters", settings.housekeeping_interval, forget),
+            Job("forget-what-expired", settings.housekeeping_interval, forget),
             forget_old_messages(sessions, settings.housekeeping_interval),
         ),
         describe_lead=describe_lead,

@@ -1,16 +1,14 @@
 """Command line: ``leadctl``. Prints tables for people, ``--json`` for programs; exits non-zero on trouble."""
 
-import json
 import sys
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from intake_api.leadctl.connection import Connection, ConnectionSettings, Trouble
 from intake_api.leadctl.diagnosis import diagnose
+from intake_api.leadctl.output import Json, Output
+from intake_api.leadctl.users import users
 
 app = typer.Typer(
     name="leadctl",
@@ -24,32 +22,11 @@ dead_letters = typer.Typer(help="Messages that were given up: see, replay, disca
 stuck = typer.Typer(help="Leads that nothing moves: see, explain, repair.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(stuck, name="stuck")
+app.add_typer(users, name="users")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 QueueOption = Annotated[str | None, typer.Option(help="Only of this queue.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="Only of this message type.")]
 LeadOption = Annotated[str | None, typer.Option("--lead", help="Only of this lead.")]
-
-
-@dataclass
-class Output:
-    """Where results go."""
-
-    as_json: bool
-
-    def show(self, result: Any, columns: list[str], rows: list[dict[str, Any]]) -> None:
-        """Print ``result`` as JSON, or ``rows`` as a table of ``columns``."""
-        if self.as_json:
-            typer.echo(json.dumps(result, indent=2))
-            return
-        table = Table(*columns, show_lines=False)
-        for row in rows:
-            table.add_row(*(str(row.get(column, "")) for column in columns))
-        Console().print(table)
-
-    def say(self, result: Any, line: str) -> None:
-        """Print ``result`` as JSON, or one line."""
-        typer.echo(json.dumps(result) if self.as_json else line)
 
 
 def _connect() -> Connection:

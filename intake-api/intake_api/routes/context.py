@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,10 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from intake_api.caller import Caller, Role, Scope
 from intake_api.exceptions import NotAllowedError, NotAuthenticatedError
+from intake_api.oidc import OidcIssuer
+from intake_api.passwords import Passwords
 from intake_api.resume_store import ResumeStore
 from intake_api.settings import IntakeSettings
+from intake_api.tokens import AccessTokens
 from intake_api.uploads import Uploads
-from intake_api.use_cases.authenticate import read_token
+from intake_api.use_cases.login_sessions import find_caller
+from intake_api.use_cases.manage_api_keys import KEY_PREFIX, use_api_key
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,9 @@ class Outside:
     health_engine: AsyncEngine
     store: ResumeStore
     uploads: Uploads
+    passwords: Passwords
+    tokens: AccessTokens
+    oidc: OidcIssuer | None
 
 
 def get_outside(request: Request) -> Outside:
@@ -40,10 +48,25 @@ bearer = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
 
 
 async def get_caller(world: World, token: Annotated[str | None, Depends(bearer)]) -> Caller:
-    """Who makes the request. Raises NotAuthenticatedError."""
+    """Who makes the request: whose access token or API key it bears. Raises NotAuthenticatedError."""
     if not token:
         raise NotAuthenticatedError
-    return read_token(world.settings, token)
+    if token.startswith(KEY_PREFIX):
+        return await use_api_key(world.sessions, token)
+    return await find_caller(world.sessions, world.tokens.read(token))
+
+
+def get_client(request: Request) -> str:
+    """The network that a request comes from, for limits: an IPv4 address, or the /64 of an IPv6 one."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else host
+
+
+Client = Annotated[str, Depends(get_client)]
 
 
 def requires(*roles: Role, scope: Scope | None = None) -> Callable[[Caller], Awaitable[Caller]]:

@@ -236,14 +236,6 @@ class AttorneyList(BaseModel):
     items: list[AttorneyBody]
 
 
-class TokenBody(BaseModel):
-    """An access token (RFC 6749 s. 5.1)."""
-
-    access_token: str
-    token_type: str = "bearer"  # noqa: S105 - the kind of token, not a secret
-    expires_in: int
-
-
 class Problem(BaseModel):
     """Problem details (RFC 9457); ``errors`` names every wrong field."""
 

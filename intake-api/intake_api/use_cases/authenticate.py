@@ -1,95 +1,106 @@
-"""Staff accounts and access tokens (JWT, RFC 7519; checks after RFC 8725).
+"""Logging in with a password. An unknown account costs as much as a wrong password and answers the same."""
 
-Passwords are argon2id hashes. An unknown account costs as much as a wrong password and answers the same.
-"""
-
-import asyncio
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
-
-import jwt
-from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
+import structlog
 from service_chassis.database import Sessions
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api.account_models import Account
-from intake_api.caller import Caller, Role
-from intake_api.exceptions import InvalidCredentialsError, NotAuthenticatedError
+from intake_api.caller import Caller
+from intake_api.exceptions import FieldError, InvalidCredentialsError, InvalidFieldsError, TooManyLoginsError
+from intake_api.passwords import Passwords, check_new_password
 from intake_api.plain_text import has_controls
 from intake_api.settings import IntakeSettings
+from intake_api.tokens import AccessTokens
+from intake_api.use_cases.login_sessions import TokenPair, open_session, revoke_sessions
+from intake_api.use_cases.throttle_login import Attempt, record_failure, record_success, refuse_if_throttled
 
-ALGORITHM = "HS256"
-TOKEN_TYPE = "access"  # noqa: S105 - a claim's value, not a secret
-LEEWAY_S = 30
-HASHES_AT_ONCE = 2
-
-hasher = PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)
-"""argon2id with OWASP's minimum parameters (m = 19 MiB, t = 2, p = 1)."""
-
-_ABSENT_ACCOUNT_HASH = hasher.hash("no account has this password")
-_hashing = asyncio.Semaphore(HASHES_AT_ONCE)
+log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class AccessToken:
-    """A signed token and the seconds it is valid."""
-
-    value: str
-    expires_in: int
-
-
-async def issue_token(sessions: Sessions, settings: IntakeSettings, email: str, password: str) -> AccessToken:
-    """Trade an address and password for an access token. Raises InvalidCredentialsError."""
+async def log_in(
+    sessions: Sessions,
+    settings: IntakeSettings,
+    passwords: Passwords,
+    tokens: AccessTokens,
+    *,
+    email: str,
+    password: str,
+    client: str,
+) -> TokenPair:
+    """Trade an address and password for tokens. Raises InvalidCredentialsError, TooManyLoginsError."""
     name = email.strip().lower()
+    attempt = Attempt.of(tokens.hash_key, name, client)
+    account = await _prove(sessions, passwords, attempt, name, password)
+    async with sessions.begin() as session:
+        pair = await open_session(session, tokens, account, settings.auth_session_lifetime)
+    log.info("login", result="ok", account=str(account.id))
+    return pair
+
+
+async def change_own_password(
+    sessions: Sessions,
+    passwords: Passwords,
+    tokens: AccessTokens,
+    caller: Caller,
+    *,
+    current: str,
+    new: str,
+    client: str,
+) -> None:
+    """Set a new password, knowing the old one; every session ends. Raises InvalidFieldsError, TooManyLoginsError."""
     async with sessions() as session:
-        account = None if has_controls(name) else await session.scalar(select(Account).where(Account.email == name))
-    known = account.password_hash if account else _ABSENT_ACCOUNT_HASH
-    async with _hashing:
-        matches = await asyncio.to_thread(_matches, known, password)
-    if account is None or not matches:
+        account = await session.get_one(Account, caller.account_id)
+    await check_new_password(new, account.email, "new_password")
+    attempt = Attempt.of(tokens.hash_key, account.email, client)
+    try:
+        await _prove(sessions, passwords, attempt, account.email, current)
+    except InvalidCredentialsError as error:
+        raise InvalidFieldsError([FieldError("current_password", "is not your password")]) from error
+    password_hash = await passwords.hash(new)
+    async with sessions.begin() as session:
+        account = await session.get_one(Account, caller.account_id, with_for_update=True)
+        account.password_hash = password_hash
+        await revoke_sessions(session, account.id, "password changed")
+
+
+async def _prove(sessions: Sessions, passwords: Passwords, attempt: Attempt, name: str, password: str) -> Account:
+    """Check a password within the throttle's limits, and bring its hash up to date."""
+    async with sessions() as session:
+        await _refuse_if_throttled(session, attempt)
+    async with passwords.place():
+        # Asked again with a place in hand: of many guesses sent at once, only as many as there are places get by.
+        async with sessions() as session:
+            await _refuse_if_throttled(session, attempt)
+            account = None if has_controls(name) else await session.scalar(select(Account).where(Account.email == name))
+        matches = await passwords.verify(account.password_hash if account else None, password)
+        proved = account if matches and account and account.disabled_at is None else None
+        async with sessions.begin() as session:
+            if proved is None:
+                await record_failure(session, attempt)
+            else:
+                await record_success(session, attempt)
+    if proved is None:
+        log.info("login", result="refused", account=str(account.id) if account else None)
         raise InvalidCredentialsError
-    now = datetime.now(UTC)
-    lifetime = timedelta(seconds=settings.auth_token_lifetime)
-    claims = {
-        "iss": settings.auth_issuer,
-        "aud": settings.auth_issuer,
-        "sub": str(account.id),
-        "jti": str(uuid4()),
-        "typ": TOKEN_TYPE,
-        "role": account.role,
-        "attorney_id": str(account.attorney_id) if account.attorney_id else None,
-        "iat": now,
-        "nbf": now,
-        "exp": now + lifetime,
-    }
-    token = jwt.encode(claims, settings.auth_secret.get_secret_value(), algorithm=ALGORITHM)
-    return AccessToken(token, int(lifetime.total_seconds()))
+    await _rehash(sessions, passwords, proved, password)
+    return proved
 
 
-def read_token(settings: IntakeSettings, token: str) -> Caller:
-    """Check a token and say who it is for. Raises NotAuthenticatedError, whatever is wrong with it."""
+async def _refuse_if_throttled(session: AsyncSession, attempt: Attempt) -> None:
     try:
-        claims = jwt.decode(
-            token,
-            settings.auth_secret.get_secret_value(),
-            algorithms=[ALGORITHM],
-            audience=settings.auth_issuer,
-            issuer=settings.auth_issuer,
-            leeway=LEEWAY_S,
-            options={"require": ["iss", "aud", "sub", "jti", "iat", "nbf", "exp", "typ", "role"]},
-        )
-        if claims["typ"] != TOKEN_TYPE:
-            raise NotAuthenticatedError
-        attorney_id = claims.get("attorney_id")
-        return Caller(UUID(claims["sub"]), Role(claims["role"]), UUID(attorney_id) if attorney_id else None)
-    except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError) as error:
-        raise NotAuthenticatedError from error
+        await refuse_if_throttled(session, attempt)
+    except TooManyLoginsError:
+        log.info("login", result="throttled")
+        raise
 
 
-def _matches(password_hash: str, password: str) -> bool:
-    try:
-        return hasher.verify(password_hash, password)
-    except VerificationError:
-        return False
+async def _rehash(sessions: Sessions, passwords: Passwords, account: Account, password: str) -> None:
+    known = account.password_hash
+    if known is None or not passwords.is_outdated(known):
+        return
+    renewed = await passwords.hash(password)
+    async with sessions.begin() as session:
+        stored = await session.get_one(Account, account.id, with_for_update=True)
+        if stored.password_hash == known:
+            stored.password_hash = renewed

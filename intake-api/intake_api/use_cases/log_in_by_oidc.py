@@ -1,0 +1,49 @@
+"""Logging in with an ID token of the firm's identity provider.
+
+The provider says who somebody is; whether they have an account, and its role, is said here. The first login finds
+the account by the verified address and binds it to the provider's subject; from then on the subject alone counts.
+"""
+
+import hashlib
+
+import structlog
+from service_chassis.database import Sessions
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from intake_api.account_models import Account, SpentIdToken
+from intake_api.exceptions import InvalidCredentialsError
+from intake_api.oidc import OidcIssuer
+from intake_api.settings import IntakeSettings
+from intake_api.tokens import AccessTokens
+from intake_api.use_cases.login_sessions import TokenPair, open_session
+
+log = structlog.get_logger(__name__)
+
+
+async def log_in_by_oidc(
+    sessions: Sessions, settings: IntakeSettings, tokens: AccessTokens, issuer: OidcIssuer, id_token: str, nonce: str
+) -> TokenPair:
+    """Trade an ID token, once, for our tokens. Raises InvalidCredentialsError, IdentityProviderAwayError."""
+    identity = await issuer.identify(id_token, nonce)
+    subject = f"{issuer.issuer} {identity.subject}"
+    async with sessions.begin() as session:
+        spent = await session.scalar(
+            insert(SpentIdToken)
+            .values(token_hash=hashlib.sha256(id_token.encode()).digest(), expires_at=identity.expires_at)
+            .on_conflict_do_nothing()
+            .returning(SpentIdToken.token_hash)
+        )
+        account = await session.scalar(select(Account).where(Account.oidc_subject == subject).with_for_update())
+        if account is None and identity.email:
+            account = await session.scalar(
+                select(Account)
+                .where(Account.email == identity.email.lower(), Account.oidc_subject.is_(None))
+                .with_for_update()
+            )
+        if spent is None or account is None or account.disabled_at is not None:
+            raise InvalidCredentialsError
+        account.oidc_subject = subject
+        pair = await open_session(session, tokens, account, settings.auth_session_lifetime)
+    log.info("login", result="ok", by="oidc", account=str(account.id))
+    return pair
