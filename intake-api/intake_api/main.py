@@ -16,12 +16,13 @@ from service_chassis.settings import load
 from service_chassis.telemetry import configure_logging
 
 from intake_api import problems
+from intake_api.audit_middleware import Audit
 from intake_api.body_limits import BodyLimit, BodyLimits
 from intake_api.middleware import Trace
 from intake_api.oidc import OidcIssuer
 from intake_api.passwords import make_passwords
 from intake_api.resume_store import ResumeStore, make_store
-from intake_api.routes import api_keys, attorneys, auth, health, leads, operations, users
+from intake_api.routes import api_keys, attorneys, audit, auth, health, leads, operations, users
 from intake_api.routes.context import Outside
 from intake_api.settings import IntakeSettings, ResumeStorageSettings
 from intake_api.tokens import make_tokens
@@ -64,7 +65,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.outside = outside
-    for module in (leads, attorneys, auth, users, api_keys, operations, health):
+    for module in (leads, attorneys, auth, users, api_keys, operations, audit, health):
         app.include_router(module.router)
     problems.install(app)
     submission = BodyLimit(body_limit(settings.upload_limit), "resume")
@@ -75,6 +76,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         return submission if is_submission else ordinary
 
     app.add_middleware(BodyLimits, limit_of=limit_of, deadline=settings.upload_deadline)
+    app.add_middleware(Audit, sessions=outside.sessions)
     app.add_middleware(Trace)
     return app
 

@@ -159,7 +159,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _handler(_invalid_request))
     app.add_exception_handler(HTTPException, _handler(_http_error))
     for away in (SQLAlchemyError, OSError, TimeoutError):
-        app.add_exception_handler(away, _handler(_dependency))
+        app.add_exception_handler(away, _handler(dependency_problem))
 
 
 def _handler(render: Render) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
@@ -188,7 +188,8 @@ def _http_error(error: HTTPException) -> JSONResponse:
     return problem(error.status_code, kind, str(error.detail), headers=error.headers)
 
 
-def _dependency(error: Exception) -> JSONResponse:
+def dependency_problem(error: Exception) -> JSONResponse:
+    """Answer what failed below us: 503 where a dependency is away, else as unexpected."""
     if not is_dependency_away(error):
         return unexpected(error)
     log.warning("dependency_away", **log_fields(error))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from intake_api.leadctl.audit import audit
 from intake_api.leadctl.connection import Connection, ConnectionSettings, Trouble
 from intake_api.leadctl.diagnosis import diagnose
 from intake_api.leadctl.output import Json, Output
@@ -23,6 +24,7 @@ stuck = typer.Typer(help="Leads that nothing moves: see, explain, repair.", no_a
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(stuck, name="stuck")
 app.add_typer(users, name="users")
+app.add_typer(audit, name="audit")
 
 QueueOption = Annotated[str | None, typer.Option(help="Only of this queue.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="Only of this message type.")]

@@ -10,6 +10,7 @@ from fastapi.security import OAuth2PasswordBearer
 from service_chassis.database import Sessions
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from intake_api import audit
 from intake_api.caller import Caller, Role, Scope
 from intake_api.exceptions import NotAllowedError, NotAuthenticatedError
 from intake_api.oidc import OidcIssuer
@@ -52,8 +53,11 @@ async def get_caller(world: World, token: Annotated[str | None, Depends(bearer)]
     if not token:
         raise NotAuthenticatedError
     if token.startswith(KEY_PREFIX):
-        return await use_api_key(world.sessions, token)
-    return await find_caller(world.sessions, world.tokens.read(token))
+        caller = await use_api_key(world.sessions, token)
+    else:
+        caller = await find_caller(world.sessions, world.tokens.read(token))
+    audit.identify(caller.actor)
+    return caller
 
 
 def get_client(request: Request) -> str:

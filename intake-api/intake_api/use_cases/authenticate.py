@@ -5,6 +5,7 @@ from service_chassis.database import Sessions
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from intake_api import audit
 from intake_api.account_models import Account
 from intake_api.caller import Caller
 from intake_api.exceptions import FieldError, InvalidCredentialsError, InvalidFieldsError, TooManyLoginsError
@@ -73,6 +74,8 @@ async def _prove(sessions: Sessions, passwords: Passwords, attempt: Attempt, nam
         async with sessions() as session:
             await _refuse_if_throttled(session, attempt)
             account = None if has_controls(name) else await session.scalar(select(Account).where(Account.email == name))
+        if account is not None:
+            audit.identify(f"account:{account.id}")
         matches = await passwords.verify(account.password_hash if account else None, password)
         proved = account if matches and account and account.disabled_at is None else None
         async with sessions.begin() as session:

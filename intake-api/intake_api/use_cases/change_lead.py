@@ -14,7 +14,7 @@ from shared_schemas.events import LeadClosed, LeadReassigned, LeadReopened, Outr
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from intake_api import repository, timeline
+from intake_api import audit, repository, timeline
 from intake_api.caller import Caller
 from intake_api.exceptions import (
     AttorneyNotFoundError,
@@ -46,6 +46,7 @@ async def change_lead(sessions: Sessions, caller: Caller, lead_id: UUID, change:
         if not caller.sees(lead.assigned_to):
             raise LeadNotFoundError(lead_id)
         _check_fields(caller, change)
+        before = lead.status
         attorneys = await _named_attorneys(session, change)
         if change.changes_owner:
             await _change_owner(session, caller, lead, attorneys.get("assigned_to"))
@@ -54,6 +55,8 @@ async def change_lead(sessions: Sessions, caller: Caller, lead_id: UUID, change:
         elif change.reached_out_by is not None:
             await _set_reached_out_by(session, caller, lead, change.reached_out_by)
         await session.flush()
+        detail = {"from": before, "to": lead.status, "epoch": lead.epoch}
+        await audit.record_change(session, "change_lead", lead.id, actor=caller.actor, detail=detail)
     return lead
 
 

@@ -15,6 +15,7 @@ from service_chassis.database import Sessions
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from intake_api import audit
 from intake_api.account_models import Account, LoginSession, LoginThrottle, RefreshToken, SpentIdToken
 from intake_api.caller import Caller, Role
 from intake_api.exceptions import InvalidRefreshTokenError, NotAuthenticatedError
@@ -118,6 +119,7 @@ async def forget_sessions(sessions: Sessions) -> None:
 
 
 def _next_pair(session: AsyncSession, tokens: AccessTokens, login: LoginSession) -> TokenPair:
+    audit.identify(f"account:{login.account_id}")
     token = secrets.token_urlsafe(32)
     session.add(RefreshToken(token_hash=_hash(token), session_id=login.id))
     return TokenPair(tokens.sign(login.account_id, login.id), token)
