@@ -4,7 +4,7 @@ BIN := .local/venv/bin
 MEMBERS := shared-schemas service-chassis intake-api assignment-worker mailer-worker
 LOCK = $(or $(wildcard .local/uv/bin/uv),uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(addsuffix /pyproject.toml,$(MEMBERS)) $(addprefix --no-emit-package ,$(MEMBERS))
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap run up down status clean test chaos chaos-short lint type fmt migrate settings lock
+.PHONY: help bootstrap run up down status clean test chaos chaos-short mutation-matrix lint type fmt migrate settings lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ chaos: bootstrap ## faults on purpose, with seeds, resumable: SCENARIO=F30 SEED=
 
 chaos-short: bootstrap ## one run of each of the sixteen scenarios that say most
 	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos run --short $(ARGS)
+
+mutation-matrix: bootstrap ## break the product in eight ways, each must turn its test red; ARGS="--only NAME", ARGS=--json
+	@PYTHONPATH=tests-e2e $(BIN)/python -m mutation $(ARGS)
 
 lint: bootstrap ## check style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

@@ -4,9 +4,12 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from intake_api.exceptions import StorageAwayError
+from intake_api.main import build
 from intake_api.use_cases import register_lead as module
+from pydantic import SecretStr
 
 from ..documents import DOCX, PDF, lead_json
 from .conftest import Intake
@@ -29,6 +32,28 @@ async def test_201_means_lead_submission_object_and_event_are_durable(intake: In
         lead_id, 0, True, "john.doe@example.com",
     )  # fmt: skip
     assert "resume" not in body
+
+
+async def test_a_submission_never_speaks_to_the_broker(intake: Intake) -> None:
+    dialled = 0
+
+    def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal dialled
+        dialled += 1
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as broker:
+        address = f"amqp://guest:guest@127.0.0.1:{broker.sockets[0].getsockname()[1]}/"
+        settings = intake.settings.model_copy(update={"amqp_url": SecretStr(address)})
+        app = build(settings, intake.store)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://intake") as client,
+        ):
+            answer = await client.post(LEADS, json=lead_json())
+    assert (answer.status_code, dialled) == (201, 0)
+    assert await intake.rows("outbox") == 1
 
 
 async def test_both_encodings_store_the_same(intake: Intake) -> None:

@@ -1,6 +1,7 @@
 """What nobody can know (docs/design.md, invariant 7): flagged, counted, and a second copy is the same to the byte."""
 
 import asyncio
+from email import message_from_bytes
 
 import pytest
 from mailer_worker.mail_sender import Ambiguous, Sent
@@ -54,6 +55,16 @@ async def test_a_process_that_died_leaves_an_attempt_that_is_flagged_and_sent_ag
     (said,) = await bench.said()
     assert (said.ambiguous, said.attempts, (await bench.delivery()).state) == (True, 2, "sent")
     first, second = relay.mails_to(bench.address)
+    assert first == second
+
+
+async def test_the_second_copy_has_the_message_id_of_the_first(bench: Bench, relay: ScriptedRelay) -> None:
+    relay.script[bench.address].append(Step("dot", accident="drop"))
+    await bench.hear(bench.assigned())
+    await bench.send_due()
+    await bench.make_due()
+    await bench.send_due()
+    first, second = (message_from_bytes(mail)["Message-ID"] for mail in relay.mails_to(bench.address))
     assert first == second
 
 
