@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from ..documents import lead_json
-from .accounts import log_in
+from .accounts import make_account
 from .conftest import Intake
 
 LEADS = "/api/v1/leads"
@@ -28,7 +28,7 @@ async def test_s42_another_attorneys_lead_is_404_and_not_listed(
 ) -> None:
     ada, ben = await new_attorney(staff, "ada@firm.test"), await new_attorney(staff, "ben@firm.test")
     own, other = await owned_lead(staff, "a@example.com", ada), await owned_lead(staff, "b@example.com", ben)
-    headers = await log_in(intake, "attorney", attorney=ada)
+    headers = (await make_account(intake, "attorney", attorney=ada)).headers
     assert (await staff.get(f"{LEADS}/{own}{suffix}", headers=headers)).status_code == 200
     hidden = await staff.get(f"{LEADS}/{other}{suffix}", headers=headers)
     assert (hidden.status_code, hidden.json()) == (
@@ -43,7 +43,7 @@ async def test_s42_another_attorneys_lead_is_404_and_not_listed(
 
 async def test_an_attorney_account_without_an_attorney_sees_no_leads(intake: Intake, staff: httpx.AsyncClient) -> None:
     await staff.post(LEADS, json=lead_json())
-    headers = await log_in(intake, "attorney")
+    headers = (await make_account(intake, "attorney")).headers
     assert (await staff.get(LEADS, headers=headers)).json()["total"] == 0
 
 
@@ -54,7 +54,7 @@ async def test_s43_an_attorney_gives_no_lead_away_and_speaks_for_nobody_else(
     ada, ben = await new_attorney(staff, "ada@firm.test"), await new_attorney(staff, "ben@firm.test")
     lead = await owned_lead(staff, "a@example.com", ada)
     before = (await staff.get(f"{LEADS}/{lead}")).json()
-    headers = await log_in(intake, "attorney", attorney=ada)
+    headers = (await make_account(intake, "attorney", attorney=ada)).headers
     answer = await staff.patch(f"{LEADS}/{lead}", json={field: ben, "status": "reached_out"}, headers=headers)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (403, field)
     assert (await staff.get(f"{LEADS}/{lead}")).json() == before
@@ -66,7 +66,7 @@ async def test_s43_an_operator_repairs_leads_without_seeing_what_was_sent(
     intake: Intake, staff: httpx.AsyncClient
 ) -> None:
     lead = (await staff.post(LEADS, json=lead_json())).json()["id"]
-    headers = await log_in(intake, "operator")
+    headers = (await make_account(intake, "operator")).headers
     for suffix in ("", f"/{lead}", f"/{lead}/resume", f"/{lead}/timeline"):
         assert (await staff.get(f"{LEADS}{suffix}", headers=headers)).status_code == 403, suffix
     state = await staff.get(f"/api/v1/stuck-leads/{lead}", headers=headers)
