@@ -1,0 +1,106 @@
+"""S41: the first admin comes from the command line, everybody else from an admin."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from service_chassis.http_server import listen, make_server
+
+from .accounts import PASSWORD
+from .conftest import ADMIN, Intake
+
+
+@dataclass(frozen=True)
+class Command:
+    """leadctl as an operator runs it, against a served application."""
+
+    environment: dict[str, str]
+
+    async def run(self, *arguments: str, stdin: str = "", **environment: str) -> tuple[int, str, str]:
+        """Run it; its exit code and what it wrote to stdout and stderr."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "intake_api.leadctl.main", "users", *arguments,
+            env={**self.environment, **environment},
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate(f"{stdin}\n".encode())
+        return process.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.fixture
+async def leadctl(intake: Intake) -> AsyncIterator[Command]:
+    app, stop = intake.client._transport.app, asyncio.Event()  # type: ignore[attr-defined] # the fixture's application
+    with contextlib.closing(listen("127.0.0.1", 0)) as listener:
+        server = make_server(app, grace=1)
+        server.config.lifespan = "off"
+        serving = asyncio.create_task(server.run_until(stop, [listener]))
+        yield Command(
+            {
+                "PATH": os.environ["PATH"],
+                "LEADS_ENVIRONMENT": "test",
+                "INTAKE_DATABASE_URL": intake.settings.database_url.get_secret_value(),
+                "LEADCTL_API_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
+                "LEADCTL_EMAIL": ADMIN[0],
+                "LEADCTL_PASSWORD": ADMIN[1],
+            }
+        )
+        stop.set()
+        await serving
+
+
+async def test_s41_the_first_admin_is_made_once_and_makes_everybody_else(intake: Intake, leadctl: Command) -> None:
+    assert await intake.rows("accounts") == 0
+    code, out, err = await leadctl.run("create-admin", ADMIN[0], "--json", stdin=ADMIN[1])
+    assert (code, json.loads(out)["role"], err) == (0, "admin", "")
+    code, _, err = await leadctl.run("create-admin", "second@firm.test", stdin=PASSWORD)
+    assert (code, "there is an admin already" in err) == (2, True)
+    assert await intake.rows("accounts") == 1
+
+    code, out, err = await leadctl.run("create", "eve@firm.test", "--role", "intake", "--json", stdin=PASSWORD)
+    assert (code, json.loads(out)["email"]) == (0, "eve@firm.test"), err
+    form = {"username": "eve@firm.test", "password": PASSWORD}
+    assert (await intake.client.post("/api/v1/auth/token", data=form)).status_code == 200
+    assert (await leadctl.run("disable", "eve@firm.test"))[0] == 0
+    assert (await intake.client.post("/api/v1/auth/token", data=form)).status_code == 401
+    assert (await leadctl.run("enable", "eve@firm.test"))[0] == 0
+    assert (await leadctl.run("reset", "eve@firm.test", stdin="a kettle under the stairs"))[0] == 0
+    form["password"] = "a kettle under the stairs"
+    assert (await intake.client.post("/api/v1/auth/token", data=form)).status_code == 200
+    code, out, _ = await leadctl.run("list", "--json")
+    assert [item["email"] for item in json.loads(out)["items"]] == [ADMIN[0], "eve@firm.test"]
+
+
+async def test_s41_two_first_admins_at_once_are_one(intake: Intake, leadctl: Command) -> None:
+    runs = [leadctl.run("create-admin", f"admin{n}@firm.test", stdin=PASSWORD) for n in range(2)]
+    assert sorted(code for code, _, _ in await asyncio.gather(*runs)) == [0, 2]
+    assert await intake.rows("accounts") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "said"),
+    [
+        (("create-admin", "nobody"), PASSWORD, "email must be"),
+        (("create-admin", ADMIN[0]), "short", "password needs"),
+        (("create-admin", ADMIN[0]), "", "standard input"),
+        (("create-admin", ADMIN[0], "--password", PASSWORD), PASSWORD, "No such option"),
+        (("disable", "nobody@firm.test"), "", "401"),
+    ],
+)
+async def test_s41_what_is_wrong_is_said_in_a_line_and_nothing_is_made(
+    intake: Intake, leadctl: Command, arguments: tuple[str, ...], stdin: str, said: str
+) -> None:
+    code, _, err = await leadctl.run(*arguments, stdin=stdin)
+    assert (code, said in err, "Traceback" in err) == (2, True, False), err
+    assert PASSWORD not in err
+    assert await intake.rows("accounts") == 0
+
+
+async def test_s41_without_the_database_there_is_a_line_and_no_trace(leadctl: Command) -> None:
+    away = "postgresql://intake_app:nothing@127.0.0.1:1/intake"
+    code, _, err = await leadctl.run("create-admin", ADMIN[0], stdin=PASSWORD, INTAKE_DATABASE_URL=away)
+    assert (code, err.count("\n"), "does not answer" in err) == (2, 1, True)
