@@ -50,6 +50,8 @@ ALLOWED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/stuck-leads/{lead_id}"): OPERATORS,
     ("POST", "/api/v1/stuck-leads/{lead_id}/repair"): OPERATORS,
     ("POST", "/api/v1/operations/rebuild-assignment"): OPERATORS,
+    ("GET", "/api/v1/audit"): ADMINS,
+    ("GET", "/api/v1/audit/verification"): OPERATORS,
     ("GET", "/api/v1/healthcheck"): PUBLIC,
     ("GET", "/livez"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,

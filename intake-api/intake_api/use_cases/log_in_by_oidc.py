@@ -11,6 +11,7 @@ from service_chassis.database import Sessions
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from intake_api import audit
 from intake_api.account_models import Account, SpentIdToken
 from intake_api.exceptions import InvalidCredentialsError
 from intake_api.oidc import OidcIssuer
@@ -26,6 +27,7 @@ async def log_in_by_oidc(
 ) -> TokenPair:
     """Trade an ID token, once, for our tokens. Raises InvalidCredentialsError, IdentityProviderAwayError."""
     identity = await issuer.identify(id_token, nonce)
+    audit.identify("identity-provider")
     subject = f"{issuer.issuer} {identity.subject}"
     async with sessions.begin() as session:
         spent = await session.scalar(

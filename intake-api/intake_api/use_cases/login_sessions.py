@@ -81,6 +81,7 @@ async def refresh(sessions: Sessions, tokens: AccessTokens, refresh_token: str) 
         if row is None:
             raise InvalidRefreshTokenError
         token, login, disabled_at, is_current = row
+        audit.identify(f"account:{login.account_id}")
         if login.revoked_at is not None or disabled_at is not None or not is_current:
             raise InvalidRefreshTokenError
         if token.used_at is None:

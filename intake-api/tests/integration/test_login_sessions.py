@@ -150,3 +150,20 @@ async def test_s36_tokens_travel_in_one_header_only_and_are_never_logged(intake:
         assert secret not in str(logged)
     stored = [bytes(row["token_hash"]) for row in await intake.database.fetch("SELECT token_hash FROM refresh_tokens")]
     assert login.refresh.encode() not in stored
+
+
+async def test_s39_refused_logins_and_reused_tokens_are_audited(intake: Intake) -> None:
+    login = await make_account(intake, "intake")
+    await intake.client.post("/api/v1/auth/token", data={"username": login.email, "password": "wrong"})
+    await intake.client.post("/api/v1/auth/token", data={"username": "nobody@firm.test", "password": "wrong"})
+    for _ in range(2):
+        await intake.client.post(REFRESH, data={"refresh_token": login.refresh})
+    rows = await intake.database.fetch("SELECT actor, action, result FROM audit ORDER BY seq")
+    actor = f"account:{login.account}"
+    assert [tuple(row) for row in rows] == [
+        (actor, "post_token", 200),
+        (actor, "post_token", 401),
+        ("unknown", "post_token", 401),
+        (actor, "post_refresh", 200),
+        (actor, "post_refresh", 401),
+    ]

@@ -39,8 +39,8 @@ async def headers_of(intake: Intake, staff: httpx.AsyncClient) -> dict[str, dict
             attorney = (await staff.post("/api/v1/attorneys", json=body)).json()["id"]
         found[role] = (await make_account(intake, role, attorney=attorney)).headers
     for scope in Scope:
-        body = {"name": "an integration", "scopes": [scope], "requests_per_minute": 1000}
-        key = (await staff.post("/api/v1/api-keys", json=body)).json()["key"]
+        new_key = {"name": "an integration", "scopes": [scope], "requests_per_minute": 1000}
+        key = (await staff.post("/api/v1/api-keys", json=new_key)).json()["key"]
         found[f"key {scope}"] = {"Authorization": f"Bearer {key}"}
     assert found.keys() == CALLERS
     return found
@@ -71,11 +71,11 @@ async def test_s42_another_attorneys_lead_does_not_exist(
     lead = (await staff.post(LEADS, json=lead_json())).json()["id"]
     await staff.patch(f"{LEADS}/{lead}", json={"assigned_to": owner})
     headers = (await headers_of(intake, staff))[ATTORNEY]
-    body = {"json": {"status": "declined"}} if method == "PATCH" else {}
+    body = {"status": "declined"} if method == "PATCH" else None
     for unassigned in (False, True):
         if unassigned:
             await staff.patch(f"{LEADS}/{lead}", json={"assigned_to": None})
-        answer = await staff.request(method, path.replace("{lead_id}", lead), headers=headers, **body)
+        answer = await staff.request(method, path.replace("{lead_id}", lead), headers=headers, json=body)
         if ATTORNEY in ALLOWED[method, path]:
             assert (answer.status_code, answer.json()["type"]) == (404, "urn:problem:lead-not-found")
         else:
