@@ -46,7 +46,7 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
         "the first key signs, all of them verify",
     )
     auth_token_lifetime: Annotated[float, Field(ge=1, le=86_400)] = Field(
-        900.0, description="Seconds an access token is valid"
+        1800.0, description="Seconds an access token is valid"
     )
     auth_session_lifetime: Seconds = Field(43_200.0, description="Seconds from a login until it has to be made again")
     auth_hash_memory_kib: Annotated[int, Field(ge=19_456)] = Field(
@@ -54,6 +54,9 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
     )
     auth_hash_passes: Annotated[int, Field(ge=2)] = Field(2, description="Passes of hashing one password (argon2id)")
     auth_hashes_at_once: Count = Field(2, description="Passwords hashed at once by one process")
+    login_failures_per_client: Count = Field(
+        30, description="Failed logins that a client has free in an hour, over all accounts; then it waits"
+    )
     oidc_issuer: str = Field("", description="Issuer URL of an OpenID provider that may log staff in; empty: none")
     oidc_client_id: str = Field("", description="Our client id there: the `aud` of its ID tokens")
     auth_issuer: str = Field("intake-api", description="`iss` and `aud` of access tokens")

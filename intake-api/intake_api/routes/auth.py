@@ -73,6 +73,7 @@ async def post_password(world: World, caller: SignedIn, client: Client, body: Pa
     """Change the caller's password. All their logins end, this one too."""
     await change_own_password(
         world.sessions,
+        world.settings,
         world.passwords,
         world.tokens,
         caller,

@@ -31,7 +31,7 @@ async def log_in(
 ) -> TokenPair:
     """Trade an address and password for tokens. Raises InvalidCredentialsError, TooManyLoginsError."""
     name = email.strip().lower()
-    attempt = Attempt.of(tokens.hash_key, name, client)
+    attempt = Attempt.of(tokens.hash_key, name, client, settings.login_failures_per_client)
     account = await _prove(sessions, passwords, attempt, name, password)
     async with sessions.begin() as session:
         pair = await open_session(session, tokens, account, settings.auth_session_lifetime)
@@ -41,6 +41,7 @@ async def log_in(
 
 async def change_own_password(
     sessions: Sessions,
+    settings: IntakeSettings,
     passwords: Passwords,
     tokens: AccessTokens,
     caller: Caller,
@@ -53,7 +54,7 @@ async def change_own_password(
     async with sessions() as session:
         account = await session.get_one(Account, caller.account_id)
     await check_new_password(new, account.email, "new_password")
-    attempt = Attempt.of(tokens.hash_key, account.email, client)
+    attempt = Attempt.of(tokens.hash_key, account.email, client, settings.login_failures_per_client)
     try:
         await _prove(sessions, passwords, attempt, account.email, current)
     except InvalidCredentialsError as error:

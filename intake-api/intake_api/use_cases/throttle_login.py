@@ -19,7 +19,6 @@ from intake_api.account_models import LoginThrottle
 from intake_api.exceptions import TooManyLoginsError
 
 FREE_OF_PAIR = 5
-FREE_OF_CLIENT = 30
 ATTACKED_ACCOUNT = 30
 FIRST_DELAY_S = 1
 FIRST_DELAY_UNDER_ATTACK_S = 60
@@ -29,21 +28,23 @@ FORGET_AFTER_S = 3600
 
 @dataclass(frozen=True)
 class Attempt:
-    """A login that is tried: keyed hashes of the account's name, the client, and both."""
+    """A login that is tried: keyed hashes of the account's name, the client, and both; the client's free failures."""
 
     account: bytes
     client: bytes
     pair: bytes
+    free_of_client: int
 
     @classmethod
-    def of(cls, secret: str, name: str, client: str) -> "Attempt":
+    def of(cls, secret: str, name: str, client: str, free_of_client: int) -> "Attempt":
         """Hash, with a key, who tries what: the table shows neither names nor addresses."""
 
         def hashed(kind: str, *parts: str) -> bytes:
             text = "\0".join((kind, *parts)).encode(errors="replace")
             return hashlib.blake2b(text, key=secret.encode()[:64], digest_size=32).digest()
 
-        return cls(hashed("account", name), hashed("client", client), hashed("pair", name, client))
+        pair = hashed("pair", name, client)
+        return cls(hashed("account", name), hashed("client", client), pair, free_of_client)
 
 
 def delay_s(failures: int, free: int, first_s: int) -> int:
@@ -90,7 +91,7 @@ def _delays(attempt: Attempt, failures: Mapping[bytes, int]) -> dict[bytes, int]
     free, first_s = (1, FIRST_DELAY_UNDER_ATTACK_S) if attacked else (FREE_OF_PAIR, FIRST_DELAY_S)
     return {
         attempt.pair: delay_s(failures[attempt.pair], free, first_s),
-        attempt.client: delay_s(failures[attempt.client], FREE_OF_CLIENT, FIRST_DELAY_S),
+        attempt.client: delay_s(failures[attempt.client], attempt.free_of_client, FIRST_DELAY_S),
     }
 
 

@@ -10,7 +10,6 @@ from intake_api.passwords import Passwords
 from intake_api.routes.context import get_client
 from intake_api.use_cases.throttle_login import (
     ATTACKED_ACCOUNT,
-    FREE_OF_CLIENT,
     FREE_OF_PAIR,
     LONGEST_DELAY_S,
     Attempt,
@@ -90,7 +89,7 @@ async def test_s39_many_strangers_leave_everybody_one_try_and_nobody_many(intake
 async def test_s39_a_client_that_tries_many_accounts_waits(intake: Intake) -> None:
     login = await make_account(intake, "intake")
     async with client_at(intake, "203.0.113.7") as stranger:
-        for number in range(FREE_OF_CLIENT):
+        for number in range(intake.settings.login_failures_per_client):
             assert (await attempt(stranger, f"user{number}@firm.test")).status_code == 401
         blocked = await attempt(stranger, "another@firm.test")
         assert blocked.status_code == 429
@@ -117,7 +116,7 @@ async def test_s39_failures_are_forgotten_in_time_and_show_nobody(intake: Intake
         assert (await attempt(stranger, login.email)).status_code == 401
     for row in await intake.database.fetch("SELECT key FROM login_throttles"):
         assert len(row["key"]) == 32
-    assert Attempt.of("one secret", "a", "b") != Attempt.of("another", "a", "b")
+    assert Attempt.of("one secret", "a", "b", 1) != Attempt.of("another", "a", "b", 1)
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 0), (4, 0), (5, 1), (6, 2), (14, 512), (15, 900), (10**6, 900)])
