@@ -8,6 +8,7 @@ import pytest
 from ..documents import lead_json
 from .accounts import make_account
 from .conftest import Intake
+from .test_dead_letters import bury
 
 LEADS = "/api/v1/leads"
 
@@ -72,3 +73,34 @@ async def test_s43_an_operator_repairs_leads_without_seeing_what_was_sent(
     state = await staff.get(f"/api/v1/stuck-leads/{lead}", headers=headers)
     assert (state.status_code, state.json()["status"]) == (200, "registered")
     assert not {"first_name", "last_name", "email", "resume_url"} & state.json().keys()
+
+
+async def test_s43_only_an_admin_sees_the_body_of_a_dead_letter(intake: Intake, staff: httpx.AsyncClient) -> None:
+    letter = await bury(intake)
+    path = f"/api/v1/dead-letters/{letter}"
+    whole = (await staff.get(path)).json()
+    assert whole["body_base64"]
+    headers = (await make_account(intake, "operator")).headers
+    assert (await staff.get(path, headers=headers)).json() == {**whole, "body_base64": None}
+
+
+@pytest.mark.parametrize("role", ["admin", "intake", "attorney"])
+async def test_s43_answers_have_the_documented_fields_and_no_others(
+    intake: Intake, staff: httpx.AsyncClient, role: str
+) -> None:
+    ada = await new_attorney(staff, "ada@firm.test")
+    lead = await owned_lead(staff, "a@example.com", ada)
+    headers = (await make_account(intake, role, attorney=ada)).headers
+    schemas = (await staff.get("/openapi.json")).json()["components"]["schemas"]
+    shown = {
+        "LeadBody": (await staff.get(LEADS, headers=headers)).json()["items"][0],
+        "LeadDetail": (await staff.get(f"{LEADS}/{lead}", headers=headers)).json(),
+        "AttorneyBody": (await staff.get(f"/api/v1/attorneys/{ada}", headers=headers)).json(),
+        "UserBody": (await staff.get("/api/v1/auth/me", headers=headers)).json(),
+    }
+    for name, body in shown.items():
+        assert body.keys() == schemas[name]["properties"].keys()
+        assert not {"password_hash", "email_key", "trace_id", "resume_key", "epoch"} & body.keys()
+    for field in ("id", "email", "status_reason", "role"):
+        answer = await staff.patch(f"{LEADS}/{lead}", json={"status": "declined", field: "x"}, headers=headers)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
