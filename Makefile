@@ -4,7 +4,7 @@ BIN := .local/venv/bin
 MEMBERS := shared-schemas service-chassis intake-api assignment-worker mailer-worker
 LOCK = $(or $(wildcard .local/uv/bin/uv),uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(addsuffix /pyproject.toml,$(MEMBERS)) $(addprefix --no-emit-package ,$(MEMBERS))
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap run up down status clean test chaos chaos-short mutation-matrix lint type fmt migrate settings lock
+.PHONY: help bootstrap run up down status clean test chaos chaos-short chaos-cluster soak mutation-matrix lint type fmt migrate settings lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ chaos-short: bootstrap ## one run of each of the sixteen scenarios that say most
 
 mutation-matrix: bootstrap ## break the product in eight ways, each must turn its test red; ARGS="--only NAME", ARGS=--json
 	@PYTHONPATH=tests-e2e $(BIN)/python -m mutation $(ARGS)
+
+chaos-cluster: bootstrap ## three broker nodes: leader killed, follower killed, leader cut off; SCENARIO=C01 SEED=7 RUNS=3
+	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos run --cluster $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(ARGS)
+
+soak: bootstrap ## every fault at random under load, then the checker: MINUTES=30 SEED=7 RATE=4; ARGS=--json for programs
+	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE)) $(ARGS)
 
 lint: bootstrap ## check style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

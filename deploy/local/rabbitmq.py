@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 from collections.abc import Mapping
 
-from deploy.local.child import MARKER, Child
 from deploy.local.layout import Home
+from deploy.local.port_mapper import PortMapper
 from deploy.local.ports import RabbitPorts
 from deploy.local.rabbitmq_binaries import find_or_unpack
 from deploy.local.rabbitmq_management import Management
 from deploy.local.service import Service
-from deploy.local.waiting import accepts_connections, wait_until
+from deploy.local.waiting import accepts_connections
 
 USER = "leads"
-_NODE = "leads@localhost"
 _PLUGINS = "[rabbitmq_management,rabbitmq_prometheus]."
 
 
@@ -26,18 +24,29 @@ class RabbitNode(Service):
 
     `RUNNING_UNDER_SYSTEMD` makes RabbitMQ's script become the Erlang machine instead of waiting beside it, so that
     the child's pid is the broker's. The port mapper is started first and belongs to us, because the one that Erlang
-    starts by itself outlives every broker.
+    starts by itself outlives every broker; nodes of a cluster share one.
     """
 
     grace = 20.0
     ready_within = 60.0
 
-    def __init__(self, home: Home, ports: RabbitPorts, password: str) -> None:
-        super().__init__("rabbitmq", "RabbitMQ", home)
+    def __init__(
+        self,
+        home: Home,
+        ports: RabbitPorts,
+        password: str,
+        *,
+        name: str = "rabbitmq",
+        node: str = "leads@localhost",
+        shared_mapper: PortMapper | None = None,
+    ) -> None:
+        super().__init__(name, "RabbitMQ", home)
+        self.node = node
         self._ports = ports
         self._password = password
-        self._folder = home.data / "rabbitmq"
-        self._epmd: Child | None = None
+        self._folder = home.data / name
+        self._mapper = shared_mapper or PortMapper(home, ports.epmd)
+        self._owns_mapper = shared_mapper is None
 
     def ports(self) -> Mapping[str, int]:
         """Give all five."""
@@ -73,11 +82,16 @@ class RabbitNode(Service):
             f"default_pass = {self._password}",
             "log.file.level = info",
         ]
+        lines += self.more_configuration()
         config = self._folder / "rabbitmq.conf"
         config.touch(mode=0o600)
         config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         (self._folder / "enabled_plugins").write_text(_PLUGINS + "\n", encoding="utf-8")
         (self._folder / "env.conf").write_text("", encoding="utf-8")
+
+    def more_configuration(self) -> list[str]:
+        """Give further lines of the node's configuration."""
+        return []
 
     def command(self) -> list[str]:
         """Give the script without arguments: everything is in its environment."""
@@ -92,7 +106,7 @@ class RabbitNode(Service):
             "RUNNING_UNDER_SYSTEMD": "true",
             "ERL_EPMD_PORT": str(self._ports.epmd),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": _NODE,
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self._ports.distribution),
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self._ports.amqp),
@@ -108,16 +122,7 @@ class RabbitNode(Service):
     def start(self) -> None:
         """Start the port mapper if it is not there, then the broker."""
         self.home.create()
-        if self._epmd is None or self._epmd.exit_status() is not None:
-            binaries = find_or_unpack()
-            command = [str(binaries.epmd), "-port", str(self._ports.epmd), "-address", "127.0.0.1"]
-            environment = {**os.environ, MARKER: str(self.home.folder)}
-            self._epmd = Child(command, environment, self.home.folder, self.home.log / "epmd.log")
-            wait_until(
-                lambda: accepts_connections(self._ports.epmd),
-                within=10,
-                what=f"Erlang's port mapper does not listen: see {self.home.shown(self.home.log / 'epmd.log')}",
-            )
+        self._mapper.start()
         super().start()
 
     def is_ready(self) -> bool:
@@ -134,12 +139,14 @@ class RabbitNode(Service):
         if self.exit_status() is None:
             self._detach_statistics()
         super().stop()
-        self._stop_epmd()
+        if self._owns_mapper:
+            self._mapper.stop()
 
     def kill(self) -> None:
         """Kill the broker as a crash would; its port mapper goes too."""
         super().kill()
-        self._stop_epmd()
+        if self._owns_mapper:
+            self._mapper.stop()
 
     def _detach_statistics(self) -> None:
         """Take the management plugin's statistics off the broker before it stops: 1.2 s instead of 6.
@@ -155,9 +162,8 @@ class RabbitNode(Service):
             f"stop{os.getpid()}@localhost",
         ]
         interface = ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]
-        call = (
-            f"rpc:call('{_NODE}', gen_event, delete_handler, [rabbit_event, rabbit_mgmt_db_handler, []], 3000), halt()."
-        )
+        handler = "[rabbit_event, rabbit_mgmt_db_handler, []]"
+        call = f"rpc:call('{self.node}', gen_event, delete_handler, {handler}, 3000), halt()."
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 [*erlang, *interface, "-eval", call],
@@ -166,8 +172,3 @@ class RabbitNode(Service):
                 timeout=5,
                 check=False,
             )
-
-    def _stop_epmd(self) -> None:
-        if self._epmd:
-            self._epmd.stop(signal.SIGTERM, 2.0)
-            self._epmd = None

@@ -1,18 +1,22 @@
-"""The command line: `python -m chaos run|list|report`; see `make chaos`."""
+"""The command line: `python -m chaos run|list|report|soak`; see `make chaos` and `make soak`."""
 
 import argparse
 import asyncio
 import json
+import logging
 import random
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from chaos import scenarios
+from chaos import scenarios, soak
 from chaos.arena import Arena
 from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, sub_seed, table
 from chaos.run import SCENARIOS, Named, Outcome, Run, VoidRunError
@@ -37,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, help="seed of the first run, below 1000000 (default: 1)")
     run.add_argument("--runs", type=int, help="runs of each, with seed, seed + 1, ... (default: windows 20, others 1)")
     run.add_argument("--short", action="store_true", help="one run of each scenario of the short list")
+    run.add_argument("--cluster", action="store_true", help="the scenarios with three broker nodes instead")
     run.add_argument("--random", action="store_true", help="a random first seed (printed)")
     run.add_argument("--again", action="store_true", help="run also what has passed before")
     run.add_argument("--minutes", type=float, help="begin no run after so many minutes")
@@ -44,14 +49,19 @@ def _parser() -> argparse.ArgumentParser:
     listed = commands.add_parser("list", help="show the scenarios")
     report = commands.add_parser("report", help="the ledger as a table")
     report.add_argument("--all", action="store_true", help="of every commit, not only of this one")
-    for one in (run, listed, report):
+    long = commands.add_parser("soak", help="every fault at random, two at a time, under a steady load; one table")
+    long.add_argument("--minutes", type=float, default=30.0, help="length of load and faults (default: 30)")
+    long.add_argument("--rate", type=float, default=4.0, help="leads a second (default: 4)")
+    long.add_argument("--seed", type=int, help="seed of the faults and their order (default: random, printed)")
+    for one in (run, listed, report, long):
         one.add_argument("--json", action="store_true", help="for programs")
         one.add_argument("--ledger", type=Path, default=LEDGER, help=argparse.SUPPRESS)
     return parser
 
 
 def _chosen(options: argparse.Namespace) -> list[Named]:
-    names = options.scenario.replace(",", " ").split() or (SHORT if options.short else list(SCENARIOS))
+    usual = [named.name for named in SCENARIOS.values() if named.clustered == options.cluster]
+    names = options.scenario.replace(",", " ").split() or (SHORT if options.short else usual)
     chosen: list[Named] = []
     for name in names:
         found = [SCENARIOS[one] for one in SCENARIOS if one == name or one.rstrip("abc") == name]
@@ -86,15 +96,20 @@ class Session:
         todo = [pair for pair in wanted if options.again or options.seed or (pair[0].name, pair[1]) not in known]
         self.say(f"commit {self._commit}, first seed {seed}: {len(todo)} of {len(wanted)} runs are to be done")
         ends = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
-        if todo:
-            async with Arena.running(self.say) as arena:
-                for named, one in todo:
-                    if time.monotonic() > ends:
-                        self.say("time is over; the rest waits for the next session")
-                        break
-                    await self._until_it_lands(arena, named, one)
+        for clustered in (False, True):
+            alike = [pair for pair in todo if pair[0].clustered == clustered]
+            if alike:
+                await self._in_one_arena(alike, ends, clustered=clustered)
         self.say(table(self.entries))
         return 1 if any(entry.result == "failed" for entry in self._last_results()) else 0
+
+    async def _in_one_arena(self, todo: list[tuple[Named, int]], ends: float, *, clustered: bool) -> None:
+        async with Arena.running(self.say, clustered=clustered) as arena:
+            for named, one in todo:
+                if time.monotonic() > ends:
+                    self.say("time is over; the rest waits for the next session")
+                    break
+                await self._until_it_lands(arena, named, one)
 
     def _last_results(self) -> list[Entry]:
         """The last entry of each run: void ones that landed at a later sub-seed do not count; the rest do."""
@@ -159,9 +174,9 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _until_signalled(session: Session) -> int:
+async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:
     """SIGTERM ends a session as Ctrl-C does: with everything taken down."""
-    task = asyncio.create_task(session.run(), name="session")
+    task = asyncio.create_task(work, name="session")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
@@ -180,9 +195,28 @@ def _report(options: argparse.Namespace) -> int:
     return 1 if any(one.result == "failed" for one in entries) else 0
 
 
+async def _soak(options: argparse.Namespace) -> int:
+    if options.minutes <= 0 or options.rate <= 0:
+        raise StackError("--minutes and --rate must be above 0")
+    seed = random.SystemRandom().randrange(1, 10**6) if options.seed is None else options.seed
+
+    say = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    say(f"soak of {options.minutes:g} minutes at {options.rate:g} leads/s, seed {seed}")
+    result = await soak.soak(seed, options.minutes, options.rate, commit_of(ROOT), say)
+    path = soak.write(result, options.ledger.parent)
+    if result["failures"]:
+        say("\n".join([result["checker"], *result["failures"]]))
+    print(json.dumps(result, default=str) if options.json else soak.table(result))  # noqa: T201 - its product
+    say(f"written to {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
+    return 1 if result["failures"] else 0
+
+
 def main() -> int:
     """Carry out one command; give its exit code: 0 when everything passed."""
     options = _parser().parse_args()
+    for library in ("aio_pika", "aiormq"):  # what links say when they break on purpose
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         if options.command == "report":
             return _report(options)
@@ -190,8 +224,10 @@ def main() -> int:
             rows = {named.name: named.title for named in SCENARIOS.values()}
             print(json.dumps(rows) if options.json else "\n".join(f"{name:5} {words}" for name, words in rows.items()))  # noqa: T201 - its product
             return 0
+        if options.command == "soak":
+            return asyncio.run(_until_signalled(_soak(options)))
         session = Session(options)
-        code = asyncio.run(_until_signalled(session))
+        code = asyncio.run(_until_signalled(session.run()))
         if options.json:
             print(json.dumps([one.__dict__ for one in session.entries], default=str))  # noqa: T201 - its product
     except StackError as error:

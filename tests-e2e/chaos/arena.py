@@ -19,6 +19,7 @@ import psutil
 from e2e.eventually import eventually
 from e2e.stack import QUICK, Stack, free_base
 
+from chaos.cluster import QUICK_FIGURES, Cluster
 from chaos.fault_proxy import DELIVER, PUBLISH, FaultProxy, Tally, Trap
 from chaos.scripted_smtp import ScriptedSmtp
 from deploy.local import leftovers, private_file, run_file
@@ -30,11 +31,14 @@ from deploy.local.layout import ROOT, Home
 from deploy.local.postgres import PostgresServer
 from deploy.local.rabbitmq import RabbitNode
 from deploy.local.seaweedfs import SeaweedServer
+from deploy.local.secrets_file import load_or_create
 from deploy.local.service import Service
 from deploy.local.startup import Startup, check_ports
 
 HOMES = ROOT / ".local" / "chaos" / "homes"
-HopName = Literal["database", "broker", "mail", "store"]
+HopName = Literal["database", "broker", "broker-2", "broker-3", "mail", "store"]
+"""A cluster's nodes have a hop each."""
+BROKERS: tuple[HopName, ...] = ("broker", "broker-2", "broker-3")
 Kind = Literal["intake-api", "intake-worker", "assignment-worker", "mailer-worker"]
 WORKERS: tuple[Kind, ...] = ("intake-worker", "assignment-worker", "mailer-worker")
 
@@ -67,11 +71,8 @@ _LOOK_S = 0.1
 class _QuickNode(RabbitNode):
     """A node whose figures of messages in hand are half a second old instead of five."""
 
-    def prepare(self) -> None:
-        super().prepare()
-        config = self.home.data / "rabbitmq" / "rabbitmq.conf"
-        with config.open("a", encoding="utf-8") as more:
-            more.write("collect_statistics_interval = 500\n")
+    def more_configuration(self) -> list[str]:
+        return [QUICK_FIGURES]
 
 
 @dataclass(eq=False)
@@ -105,8 +106,11 @@ class Member:
 class Arena:
     """See the module. Use `running`, which takes everything down again."""
 
-    def __init__(self, home: Home, configuration: Configuration, smtp: ScriptedSmtp) -> None:
+    def __init__(
+        self, home: Home, configuration: Configuration, smtp: ScriptedSmtp, cluster: Cluster | None = None
+    ) -> None:
         self.home = home
+        self._cluster = cluster
         self.smtp = smtp
         self.members: list[Member] = []
         self.published = Tally("c2s", PUBLISH)
@@ -118,14 +122,12 @@ class Arena:
         self._held: set[Service] = set()
         self._cancel = threading.Event()
         self._watch: asyncio.Task[None] | None = None
-        self._written: dict[str, list[int]] = {}
+        self._written: object = None
 
     @classmethod
     @asynccontextmanager
-    async def running(
-        cls, say: Callable[[str], None], settings: dict[str, str] | None = None
-    ) -> AsyncIterator["Arena"]:
-        """Bring an arena up, and take it down again."""
+    async def running(cls, say: Callable[[str], None], *, clustered: bool = False) -> AsyncIterator["Arena"]:
+        """Bring an arena up, with one broker or a cluster of three, and take it down again."""
         _clear_away_dead_arenas()
         home = Home(HOMES / str(os.getpid()))
         shutil.rmtree(home.folder, ignore_errors=True)
@@ -138,9 +140,14 @@ class Arena:
             "MAILER_SMTP_HOST": "127.0.0.1",
             "MAILER_SMTP_PORT": str(smtp.smtp_port),
         }
+        cluster = Cluster(home, load_or_create(home).rabbitmq) if clustered else None
+        if cluster:
+            given["AMQP_URL"] = cluster.amqp_urls
         configuration = configure(home, given, "test")
-        node = _QuickNode(home, configuration.ports.rabbitmq, configuration.secrets.rabbitmq)
-        arena = cls(home, replace(configuration, rabbitmq=node), smtp)
+        if not cluster:
+            node = _QuickNode(home, configuration.ports.rabbitmq, configuration.secrets.rabbitmq)
+            configuration = replace(configuration, rabbitmq=node)
+        arena = cls(home, configuration, smtp, cluster)
         try:
             await arena._start(say)
             yield arena
@@ -163,6 +170,11 @@ class Arena:
     def rabbitmq(self) -> RabbitNode:
         assert self._configuration.rabbitmq
         return self._configuration.rabbitmq
+
+    @property
+    def cluster(self) -> Cluster:
+        assert self._cluster, "this arena has one broker"
+        return self._cluster
 
     @property
     def store(self) -> SeaweedServer:
@@ -191,6 +203,11 @@ class Arena:
         for proxy in self.hops(hop, *kinds):
             proxy.set(trap)
         return trap
+
+    def lift(self, trap: Trap) -> None:
+        """Take one trap away, wherever it lies."""
+        for proxy in [proxy for member in self.members for proxy in member.hops.values()]:
+            proxy.lift(trap)
 
     def heal(self) -> None:
         """Let everything through again."""
@@ -255,36 +272,45 @@ class Arena:
         for proxy in member.hops.values():
             await proxy.close()
 
-    def hold(self, member: Member) -> None:
+    def hold(self, service: Service) -> None:
         """Do not start it again when it ends."""
-        self._held.add(member.service)
+        self._held.add(service)
+
+    def release(self, service: Service) -> None:
+        """Start it again when it ends, as usual."""
+        self._held.discard(service)
 
     def _infrastructure(self) -> list[Service]:
         parts = (self._configuration.postgres, self._configuration.rabbitmq, self._configuration.seaweedfs)
-        return [part for part in parts if part is not None]
+        return [part for part in (*parts, *(self._cluster.nodes if self._cluster else ())) if part is not None]
 
     async def _enlist(self, kind: Kind, index: int) -> Member:
         settings = dict(self._configuration.settings)
         hops: dict[HopName, FaultProxy] = {}
 
-        async def reroute(hop: HopName, setting: str) -> None:
-            address = urlsplit(settings[setting])
-            hops[hop] = await FaultProxy(address.hostname or "", address.port or 0, f"{kind}-{index + 1} {hop}").start()
-            login = address.netloc.rpartition("@")[0]
-            place = f"{login}@127.0.0.1:{hops[hop].port}" if login else f"127.0.0.1:{hops[hop].port}"
-            settings[setting] = urlunsplit(address._replace(netloc=place))
+        async def reroute(setting: str, *names: HopName) -> None:
+            routed = []
+            for hop, url in zip(names, settings[setting].split(","), strict=False):
+                address = urlsplit(url)
+                name = f"{kind}-{index + 1} {hop}"
+                hops[hop] = await FaultProxy(address.hostname or "", address.port or 0, name).start()
+                login = address.netloc.rpartition("@")[0]
+                place = f"{login}@127.0.0.1:{hops[hop].port}" if login else f"127.0.0.1:{hops[hop].port}"
+                routed.append(urlunsplit(address._replace(netloc=place)))
+            settings[setting] = ",".join(routed)
 
         prefix = _PREFIX[kind]
-        await reroute("database", f"{prefix}_DATABASE_URL")
+        await reroute(f"{prefix}_DATABASE_URL", "database")
         if kind != "intake-api":
             settings[f"{prefix}_AMQP_URL"] = settings["AMQP_URL"]
-            await reroute("broker", f"{prefix}_AMQP_URL")
-            hops["broker"].tallies += [self.published, self.delivered]
+            await reroute(f"{prefix}_AMQP_URL", *BROKERS)
+            for hop in set(BROKERS) & set(hops):
+                hops[hop].tallies += [self.published, self.delivered]
         if kind == "mailer-worker":
             hops["mail"] = await FaultProxy("127.0.0.1", self.smtp.smtp_port, f"{kind}-{index + 1} mail").start()
             settings["MAILER_SMTP_PORT"] = str(hops["mail"].port)
         if prefix == "INTAKE":
-            await reroute("store", "RESUMES_S3_ENDPOINT")
+            await reroute("RESUMES_S3_ENDPOINT", "store")
         # A count of two, so that members are told apart by number whatever becomes of their siblings.
         service = ApplicationProcess(_KIND_OF[kind], index, 2, self.home, self._configuration.ports, settings)
         member = Member(kind, service, hops)
@@ -298,6 +324,8 @@ class Arena:
                 await self._enlist(kind, index)
         services = [member.service for member in self.members]
         check_ports([*self._infrastructure(), *services])
+        if self._cluster:
+            await asyncio.to_thread(self._cluster.start)
         self._record()
         startup = Startup(self._configuration, services, _Telling(say), self._cancel)
         await asyncio.to_thread(startup.run)
@@ -312,6 +340,8 @@ class Arena:
         self.heal()
         await asyncio.gather(*(asyncio.to_thread(member.service.stop) for member in self.members))
         await asyncio.gather(*(asyncio.to_thread(service.stop) for service in self._infrastructure()))
+        if self._cluster:
+            await asyncio.to_thread(self._cluster.mapper.stop)
         for proxy in [proxy for member in self.members for proxy in member.hops.values()]:
             await proxy.close()
         await self.smtp.close()
@@ -336,9 +366,10 @@ class Arena:
         """Write run.json: the true addresses, without proxies, and where the scripted server's mail can be read."""
         services = [*self._infrastructure(), *(member.service for member in self.members)]
         pids = run_file.live_pids(services)
-        if pids == self._written:
+        contact = self._cluster.contact if self._cluster else self.rabbitmq
+        if (pids, contact) == self._written:
             return
-        self._written = pids
+        self._written = (pids, contact)
         content = run_file.content(self._configuration, pids)
         content["mail"] = {
             "smtp_host": "127.0.0.1",
@@ -346,6 +377,7 @@ class Arena:
             "web_url": self.smtp.web_url,
             "imap_port": None,
         }
+        content["amqp_url"], content["amqp_management_url"] = contact.amqp_url, contact.management_url
         private_file.write_json(self.home.run_file, content)
 
 

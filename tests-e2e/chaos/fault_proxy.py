@@ -158,6 +158,11 @@ class FaultProxy:
         """Lay a new trap here only."""
         return self.set(Trap(side, pattern, action, skip))
 
+    def lift(self, trap: Trap) -> None:
+        """Take one trap away, if it is laid here."""
+        if trap in self._traps:
+            self._traps.remove(trap)
+
     def cut(self) -> None:
         """End every connection with an RST; what was held is gone."""
         for connection in list(self._connections):

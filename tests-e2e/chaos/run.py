@@ -156,13 +156,13 @@ class Run:
             client.headers["Authorization"] = f"Bearer {await log_in(client, self.stack)}"
             yield client
 
-    async def judge(self) -> Outcome:
-        """Wait for quiet, gather, judge."""
+    async def judge(self, within: float = SETTLE_WITHIN) -> Outcome:
+        """Wait for quiet, ``within`` seconds, gather, judge."""
         began = self._healed_at or time.monotonic()
         self.arena.heal()
         await self.arena.infrastructure_up()
         scenario = self.scenario
-        await scenario.settle(self.final, SETTLE_WITHIN)
+        await scenario.settle(self.final, within)
         drained = time.monotonic() - began
         await self.arena.all_up()
         addresses = {attempt.address for attempt in scenario.log.attempts}
@@ -228,17 +228,19 @@ class Named:
     body: Body
     title: str
     is_window: bool = False
+    clustered: bool = False
+    """Runs on three broker nodes."""
 
 
 SCENARIOS: dict[str, Named] = {}
 
 
-def scenario(name: str, *, window: bool = False) -> Callable[[Body], Body]:
+def scenario(name: str, *, window: bool = False, clustered: bool = False) -> Callable[[Body], Body]:
     """Register a scenario under its name of reliability.md; the title is the first line of its docstring."""
 
     def register(body: Body) -> Body:
         title = (body.__doc__ or "").strip().splitlines()[0]
-        SCENARIOS[name] = Named(name, body, title, window)
+        SCENARIOS[name] = Named(name, body, title, window, clustered)
         return body
 
     return register

@@ -71,6 +71,8 @@ class ScriptedSmtp:
         self.mails: list[TakenMail] = []
         self.gate: list[Step] = []
         self.conversations: dict[str, int] = defaultdict(int)
+        self.scripts_used = 0
+        """Steps of recipients' scripts that were played."""
         self.on_mail: Callable[[TakenMail], None] | None = None
         self.smtp_port = 0
         self.web_port = 0
@@ -134,7 +136,10 @@ class ScriptedSmtp:
     def next_step(self, address: str) -> Step | None:
         self.conversations[address.lower()] += 1
         steps = self._scripts.get(address.lower())
-        return steps.pop(0) if steps else None
+        if not steps:
+            return None
+        self.scripts_used += 1
+        return steps.pop(0)
 
     def gate_step(self, stage: Stage) -> Step | None:
         if self.gate and self.gate[0].stage == stage:

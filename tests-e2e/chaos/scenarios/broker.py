@@ -45,16 +45,16 @@ async def a_relay_is_frozen(run: Run) -> None:
 @scenario("F16")
 async def broker_is_short_of_memory(run: Run) -> None:
     """A memory alarm: POST is untouched, publishes time out and are said again, all goes on when it is over."""
-    await _watermark(run, "absolute", "1")
+    await watermark(run, "absolute", "1")
     try:
-        await eventually(lambda: _has_alarm(run), within=30, what="the alarm is on")
+        await eventually(lambda: has_alarm(run), within=30, what="the alarm is on")
         await run.load()
         run.check(set(run.scenario.log.statuses()) == {"201"}, f"answers {run.scenario.log.statuses()}")
         run.figures["slowest_post_s"] = round(run.scenario.log.latencies()[-1], 1)
         await eventually(lambda: _tried(run), within=60, what="a publish has timed out")
         run.figures["backlog_peak"] = await _outbox(run, "intake")
     finally:
-        await _watermark(run, "0.4")
+        await watermark(run, "0.4")
     run.healed()
 
 
@@ -93,12 +93,12 @@ async def _refused(run: Run) -> int:
     return count
 
 
-async def _has_alarm(run: Run) -> bool:
+async def has_alarm(run: Run) -> bool:
     (node,) = await evidence.management(run.stack, "/api/nodes")
     return bool(node["mem_alarm"])
 
 
-async def _watermark(run: Run, *value: str) -> None:
+async def watermark(run: Run, *value: str) -> None:
     node = run.arena.rabbitmq
     process = await asyncio.create_subprocess_exec(
         str(find_or_unpack().server.with_name("rabbitmqctl")),

@@ -38,7 +38,7 @@ async def every_session_is_ended(run: Run) -> None:
             await run.accepted(moment)
             administrator = await asyncpg.connect(run.arena.postgres.admin_url)
             try:
-                ended += await administrator.fetchval(_END_SESSIONS)
+                ended += await administrator.fetchval(END_SESSIONS)
             finally:
                 await administrator.close()
         run.healed()
@@ -48,7 +48,7 @@ async def every_session_is_ended(run: Run) -> None:
         raise VoidRunError("there was no session to end")
 
 
-_END_SESSIONS = """
+END_SESSIONS = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
@@ -65,7 +65,7 @@ async def workers_come_and_go(run: Run) -> None:
             at_work = await unfinished(run)
             began = time.monotonic()
             for member in added:
-                run.arena.hold(member)
+                run.arena.hold(member.service)
                 member.signal(signal.SIGTERM)
 
             async def statuses() -> list[int | None]:
@@ -76,7 +76,7 @@ async def workers_come_and_go(run: Run) -> None:
             run.healed()
     finally:
         for member in added:
-            run.arena.hold(member)
+            run.arena.hold(member.service)
             await asyncio.to_thread(member.service.stop)
             await run.arena.dismiss(member)
     run.check(set(codes) == {0}, f"exit codes {codes}")
@@ -149,17 +149,17 @@ async def connections_are_used_up(run: Run) -> None:
     """PostgreSQL has no connection left for the intake role: 503 meanwhile, no attempt burned, then all goes on."""
     async with run.under_load(2 * LEADS, clients=8):
         await run.accepted(run.chance.randrange(2, LEADS))
-        await _as_superuser(run, "ALTER ROLE intake_app CONNECTION LIMIT 0", _END_INTAKE_SESSIONS)
+        await as_superuser(run, "ALTER ROLE intake_app CONNECTION LIMIT 0", END_INTAKE_SESSIONS)
         try:
             await _seen_503(run)
         finally:
-            await _as_superuser(run, "ALTER ROLE intake_app CONNECTION LIMIT -1")
+            await as_superuser(run, "ALTER ROLE intake_app CONNECTION LIMIT -1")
         run.healed()
     _answers_are(run, {"201", "409", "503", "unknown"})
     await _no_failures(run)
 
 
-_END_INTAKE_SESSIONS = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'intake_app'"
+END_INTAKE_SESSIONS = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'intake_app'"
 
 
 @scenario("F43")
@@ -181,7 +181,7 @@ async def postgres_is_silent(run: Run) -> None:
     await _no_failures(run)
 
 
-async def _as_superuser(run: Run, *statements: str) -> None:
+async def as_superuser(run: Run, *statements: str) -> None:
     administrator = await asyncpg.connect(run.arena.postgres.admin_url)
     try:
         for statement in statements:

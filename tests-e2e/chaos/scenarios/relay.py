@@ -22,13 +22,13 @@ async def every_binding_of_a_key_is_gone(run: Run) -> None:
     queue, key = run.chance.choice(
         (("assignment.leads", "lead.registered"), ("intake.lead-status", "lead.reached-out"))
     )
-    before = await _unroutable(run)
-    await _unbind(run, queue, key)
+    before = await unroutable(run)
+    await unbind(run, queue, key)
     await run.load()
     run.healed()
-    await eventually(lambda: _is_bound(run, queue, key), within=60, what="the binding is declared again")
+    await eventually(lambda: is_bound(run, queue, key), within=60, what="the binding is declared again")
     await run.reached()
-    run.figures["unroutable"] = await _unroutable(run) - before
+    run.figures["unroutable"] = await unroutable(run) - before
     if not run.figures["unroutable"]:
         raise VoidRunError("the binding was back before anything was published")
 
@@ -40,7 +40,7 @@ async def one_of_two_bindings_is_gone(run: Run) -> None:
 
     async def keep_unbound() -> None:
         while True:  # a dozen relays declare it again every few seconds
-            await _unbind(run, queue, key)
+            await unbind(run, queue, key)
             await asyncio.sleep(0.05)
 
     unbinding = asyncio.create_task(keep_unbound(), name="unbind")
@@ -49,7 +49,7 @@ async def one_of_two_bindings_is_gone(run: Run) -> None:
         await eventually(lambda: evidence.undrained(run.stack), lambda left: not left, within=60, what="drained")
     finally:
         unbinding.cancel()
-    await eventually(lambda: _is_bound(run, queue, key), within=60, what="the binding is declared again")
+    await eventually(lambda: is_bound(run, queue, key), within=60, what="the binding is declared again")
     run.healed()
     mailed = await run.fetch("mailer", "SELECT lead_id FROM deliveries")
     known = [row["lead_id"] for row in mailed]
@@ -131,18 +131,18 @@ async def _hold_a_submission(run: Run, proxy: FaultProxy) -> int:
     raise VoidRunError("no commit of a submission was caught")
 
 
-async def _unbind(run: Run, queue: str, key: str) -> None:
+async def unbind(run: Run, queue: str, key: str) -> None:
     path = f"/api/bindings/%2F/e/{_EXCHANGE}/q/{quote(queue)}/{quote(key)}"
     status = await asyncio.to_thread(run.arena.rabbitmq.management.call, "DELETE", path)
     assert status in (204, 404), f"unbinding {queue} from {key} was answered {status}"
 
 
-async def _is_bound(run: Run, queue: str, key: str) -> bool:
+async def is_bound(run: Run, queue: str, key: str) -> bool:
     rows = await evidence.management(run.stack, f"/api/bindings/%2F/e/{_EXCHANGE}/q/{quote(queue)}")
     return any(row["routing_key"] == key for row in rows)
 
 
-async def _unroutable(run: Run) -> int:
+async def unroutable(run: Run) -> int:
     """How often relays have found that nobody is bound, as they count it themselves: the broker does not say."""
     total = 0.0
     async with httpx.AsyncClient(timeout=5, trust_env=False) as client:

@@ -169,6 +169,14 @@ async def test_skipped_matches_go_through(proxy: FaultProxy) -> None:
     await asyncio.wait_for(trap.hit.wait(), 5)
 
 
+async def test_a_trap_that_was_lifted_does_not_spring(proxy: FaultProxy) -> None:
+    client = await connect(proxy)
+    trap = proxy.arm("c2s", b"commit", "cut")
+    proxy.lift(trap)
+    assert await client.ask(b"commit\n") == b"got commit\n"
+    assert not trap.hit.is_set()
+
+
 async def test_a_match_across_two_reads_is_one_match(proxy: FaultProxy, echo: Echo) -> None:
     client = await connect(proxy)
     tally = Tally("c2s", b"commit")
