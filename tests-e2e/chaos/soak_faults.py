@@ -23,7 +23,7 @@ from chaos.run import Run
 from chaos.scenarios.broker import has_alarm, watermark
 from chaos.scenarios.outages import END_INTAKE_SESSIONS, END_SESSIONS, as_superuser
 from chaos.scenarios.relay import is_bound, unbind, unroutable
-from chaos.scenarios.seen import unfinished
+from chaos.scenarios.seen import probe, unfinished
 from chaos.scripted_smtp import STORED, Drop, Hang, Reply, Step
 from deploy.local.service import Service
 
@@ -154,6 +154,8 @@ def _restarted(chance: random.Random) -> Fault:
 
     async def body(field: Field) -> bool:
         member = chance.choice(field.arena.of(kind))
+        # Before its signal handler is there, SIGTERM ends any program.
+        await eventually(lambda: probe([member], "/livez"), lambda codes: codes == [200], within=60, what="it lives")
         at_work = await _at_work(field)
         field.arena.hold(member.service)
         member.signal(signal.SIGTERM)
