@@ -136,12 +136,18 @@ def _assert_is_welcome_mail(mail: EmailMessage, person: Person, attorney: dict[s
     assert f"{person.first_name} {person.last_name}" in plain.get_content()
 
 
-async def test_names_are_escaped_in_the_mail(public: httpx.AsyncClient, mailboxes: Mailboxes) -> None:
+async def test_a_released_lead_gets_its_mail_with_the_name_escaped(
+    public: httpx.AsyncClient, staff: httpx.AsyncClient, mailboxes: Mailboxes
+) -> None:
     person = Person("<b>Bold</b>", "&Co", f"bold.{uuid.uuid4().hex}@example.com")
 
     response = await post_lead(public, person, small_pdf())
 
     assert response.status_code == 201, response.text
+    lead = f"/api/v1/leads/{response.json()['id']}"
+    assert (await staff.get(lead)).json()["status"] == "quarantined"  # markup in a name
+    released = await staff.patch(lead, json={"status": "registered"})
+    assert released.status_code == 200, released.text
     (mail,) = await eventually(lambda: mailboxes.read(person.email), what="the mail arrives")
     html, plain = mail.get_body(("html",)), mail.get_body(("plain",))
     assert html is not None

@@ -46,6 +46,31 @@ class InvalidIdempotencyKeyError(IntakeError):
     """The key is empty, too long, or not printable ASCII."""
 
 
+class LimitReachedError(IntakeError):
+    """A cap is used up; ``retry_after`` seconds from now it is not. ``scope`` names it."""
+
+    def __init__(self, scope: str, retry_after: int) -> None:
+        super().__init__(f"the {scope} limit is reached")
+        self.scope = scope
+        self.retry_after = retry_after
+
+
+class SubmissionNotFoundError(IntakeError):
+    """The lead has no such submission."""
+
+
+class SubmissionNotMovableError(IntakeError):
+    """The lead was made from this submission."""
+
+
+class ResumeQuarantinedError(IntakeError):
+    """The resume is malware, or nobody knows yet; ``flags`` say which."""
+
+    def __init__(self, flags: Sequence[str]) -> None:
+        super().__init__(", ".join(flags))
+        self.flags = tuple(flags)
+
+
 class LeadNotFoundError(IntakeError):
     """There is no such lead."""
 

@@ -33,6 +33,8 @@ def state_of(
         first_name=lead.first_name,
         last_name=lead.last_name,
         email=lead.email,
+        practice_area=lead.practice_area,
+        language=lead.language,
         keep_attorney_id=keep_attorney_id,
         attorney=attorney_ref(attorney) if attorney else None,
         registered_at=lead.created_at,

@@ -18,12 +18,28 @@ from service_chassis.telemetry import configure_logging
 from intake_api import problems
 from intake_api.audit_middleware import Audit
 from intake_api.body_limits import BodyLimit, BodyLimits
+from intake_api.client_address import ForwardedClient
+from intake_api.cross_origin import CrossOrigin, cross_origin
+from intake_api.form import Form
+from intake_api.form_settings import listed
 from intake_api.middleware import Trace
 from intake_api.oidc import OidcIssuer
 from intake_api.passwords import make_passwords
 from intake_api.resume_store import ResumeStore, make_store
-from intake_api.routes import api_keys, attorneys, audit, auth, health, leads, operations, users
+from intake_api.routes import (
+    api_keys,
+    attorneys,
+    audit,
+    auth,
+    forms,
+    health,
+    leads,
+    operations,
+    submissions,
+    users,
+)
 from intake_api.routes.context import Outside
+from intake_api.scanner import make_scanner
 from intake_api.settings import IntakeSettings, ResumeStorageSettings
 from intake_api.tokens import make_tokens
 from intake_api.uploads import Uploads, body_limit
@@ -42,7 +58,9 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         sessions=make_sessions(engine),
         health_engine=health_engine,
         store=store,
-        uploads=Uploads(settings.upload_limit),
+        uploads=Uploads(settings.upload_limit, settings.phone_region),
+        scanner=make_scanner(settings.scanner_url, settings.scanner_timeout),
+        form=Form(settings),
         passwords=make_passwords(settings),
         tokens=make_tokens(settings),
         oidc=OidcIssuer(settings.oidc_issuer, settings.oidc_client_id) if settings.oidc_issuer else None,
@@ -65,7 +83,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.outside = outside
-    for module in (leads, attorneys, auth, users, api_keys, operations, audit, health):
+    for module in (forms, leads, submissions, attorneys, auth, users, api_keys, operations, audit, health):
         app.include_router(module.router)
     problems.install(app)
     submission = BodyLimit(body_limit(settings.upload_limit), "resume")
@@ -77,7 +95,9 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
 
     app.add_middleware(BodyLimits, limit_of=limit_of, deadline=settings.upload_deadline)
     app.add_middleware(Audit, sessions=outside.sessions)
-    app.add_middleware(Trace)
+    app.add_middleware(CrossOrigin, **cross_origin(listed(settings.embed_origins)))
+    app.add_middleware(Trace, is_production=settings.is_production)
+    app.add_middleware(ForwardedClient, trusted=listed(settings.trusted_proxies))
     return app
 
 

@@ -22,11 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from intake_api import account_models, audit_models
+from intake_api import account_models, audit_models, form_models
 from intake_api.declarative import Base
 
 CHASSIS_TABLES = (outbox, inbox, failures, delivery_marks)
-OTHER_MODELS = (account_models, audit_models)
+OTHER_MODELS = (account_models, audit_models, form_models)
 """Where more tables of this service are; importing them is what adds them to `metadata`."""
 
 
@@ -44,7 +44,12 @@ class Lead(Base):
     last_name: Mapped[str]
     email: Mapped[str]
     email_key: Mapped[str]
+    practice_area: Mapped[str | None]
+    language: Mapped[str | None]
     status: Mapped[str]
+    quarantine_reasons: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    released_at: Mapped[datetime | None]
+    merged_into: Mapped[UUID | None] = mapped_column(ForeignKey("leads.id"))
     epoch: Mapped[int] = mapped_column(Integer, server_default="0")
     decision: Mapped[int] = mapped_column(Integer, server_default="0")
     assigned_to: Mapped[UUID | None] = mapped_column(ForeignKey("attorneys.id"))
@@ -78,7 +83,10 @@ class Lead(Base):
 
 
 class Submission(Base):
-    """One POST: what was typed, and its resume object. Never changed."""
+    """One POST: what was typed, and its resume object.
+
+    Of a row only ``lead_id`` (merged, unlinked) and what is known of the resume's safety ever change.
+    """
 
     __tablename__ = "submissions"
 
@@ -92,7 +100,24 @@ class Submission(Base):
     resume_size: Mapped[int] = mapped_column(BigInteger)
     resume_type: Mapped[str]
     resume_filename: Mapped[str]
+    resume_state: Mapped[str] = mapped_column(server_default="accepted")
+    resume_flags: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    phone: Mapped[str | None]
+    message: Mapped[str | None]
+    practice_area: Mapped[str | None]
+    language: Mapped[str | None]
+    source: Mapped[str | None]
+    referrer: Mapped[str | None]
+    campaign: Mapped[str | None]
+    consent_version: Mapped[str | None]
+    consent_text: Mapped[str | None]
+    consent_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("resume_state IN ('accepted', 'flagged', 'quarantined')", name="resume_state"),
+        Index("ix_submissions_quarantined", "received_at", postgresql_where=text("resume_state = 'quarantined'")),
+    )
 
 
 class IdempotencyKey(Base):

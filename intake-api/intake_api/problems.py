@@ -80,6 +80,22 @@ _RENDERERS: dict[type[Exception], Render] = {
     errors.InvalidIdempotencyKeyError: lambda _: problem(
         400, "invalid-idempotency-key", "Idempotency-Key must be 1 to 255 printable ASCII characters"
     ),
+    errors.LimitReachedError: lambda e: problem(
+        429,
+        "limit-reached",
+        f"the {e.scope} limit of submissions is reached; repeat the request in {e.retry_after} s",
+        headers={"Retry-After": str(e.retry_after)},
+        scope=e.scope,
+    ),
+    errors.SubmissionNotFoundError: lambda _: problem(
+        404, "submission-not-found", "the lead has no such submission: see its submissions"
+    ),
+    errors.SubmissionNotMovableError: lambda _: problem(
+        409, "submission-not-movable", "the lead was made from this submission; unlink the others, or merge the lead"
+    ),
+    errors.ResumeQuarantinedError: lambda e: problem(
+        409, "resume-quarantined", f"the resume is not given out: {e}", flags=list(e.flags)
+    ),
     errors.LeadNotFoundError: lambda _: problem(404, "lead-not-found", "there is no such lead"),
     errors.AttorneyNotFoundError: lambda _: problem(404, "attorney-not-found", "there is no such attorney"),
     errors.AttorneyExistsError: lambda _: problem(
@@ -150,6 +166,16 @@ def _not_allowed(found: tuple[errors.FieldError, ...]) -> JSONResponse:
         return problem(403, "not-allowed", "your role, or the scopes of your API key, do not allow this")
     entries = [{"field": error.field, "detail": error.detail} for error in found]
     return problem(403, "not-allowed", "; ".join(f"{e.field} {e.detail}" for e in found), errors=entries)
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status that an error is answered with."""
+    for kind in type(error).__mro__:
+        if kind in _RENDERERS:
+            return _RENDERERS[kind](error).status_code
+    if isinstance(error, HTTPException):
+        return error.status_code
+    return 503 if is_dependency_away(error) else 500
 
 
 def install(app: FastAPI) -> None:

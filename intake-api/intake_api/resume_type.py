@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from intake_api.resume_archive import UnsafeResumeError, open_archive
+
 _OLE_MAGIC = bytes.fromhex("D0CF11E0A1B11AE1")
 _ODT = b"application/vnd.oasis.opendocument.text"
 _TEXT_CONTROLS = frozenset(range(32)) - {9, 10, 12, 13}
 _READ_BYTES = 64 * 1024
-_MAX_ARCHIVE_ENTRIES = 10_000
+_PDF_HEADER_REACH = 1024
+"""Readers look for a PDF's header in so many first bytes: another type that has it there is two files in one."""
+_MARKUP = (b"<!doctype", b"<html", b"<script", b"<svg", b"<?xml", b"#!")
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,21 @@ def recognise(content: BinaryIO, filename: str | None) -> ResumeType | None:
 
     A file name whose extension belongs to another type makes it None too; one without an extension says nothing.
     """
-    found = _by_content(content)
+    found = None if _hides_a_pdf(content) else _by_content(content)
     if found is None or not filename:
         return found
     extension = PurePosixPath(filename.replace("\\", "/")).suffix.lower()
     return found if not extension or extension in found.extensions else None
 
 
+def _hides_a_pdf(content: BinaryIO) -> bool:
+    content.seek(0)
+    return content.read(_PDF_HEADER_REACH).find(b"%PDF-") > 0
+
+
 def _by_content(content: BinaryIO) -> ResumeType | None:
     content.seek(0)
-    head = content.read(16)
+    head = content.read(_READ_BYTES)
     if head.startswith(b"%PDF-"):
         return PDF
     if head.startswith(b"{\\rtf"):
@@ -62,7 +71,8 @@ def _by_content(content: BinaryIO) -> ResumeType | None:
         return DOC if _is_word(content) else None
     if head.startswith(b"PK\x03\x04"):
         return _by_archive(content)
-    return TEXT if _is_text(content) else None
+    is_markup = head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP)
+    return TEXT if not is_markup and _is_text(content) else None
 
 
 def _is_word(content: BinaryIO) -> bool:
@@ -77,19 +87,16 @@ def _is_word(content: BinaryIO) -> bool:
 
 
 def _by_archive(content: BinaryIO) -> ResumeType | None:
-    content.seek(0)
     try:
-        with zipfile.ZipFile(content) as archive:
+        with open_archive(content) as archive:
             names = archive.namelist()
-            if len(names) > _MAX_ARCHIVE_ENTRIES:
-                return None
             if "[Content_Types].xml" in names and "word/document.xml" in names:
                 return DOCX
             if names[:1] == ["mimetype"]:
                 with archive.open("mimetype") as kind:
                     return ODT if kind.read(len(_ODT) + 1) == _ODT else None
     # What zipfile raises of archives that are broken, encrypted or packed in ways it does not know.
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
+    except (UnsafeResumeError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
         return None
     return None
 

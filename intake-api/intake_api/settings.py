@@ -17,12 +17,13 @@ from service_chassis.settings import (
     amqp_url_field,
 )
 
+from intake_api.form_settings import FormGroup
 from intake_api.signing_keys import parse_keys
 
 MIB = 1024 * 1024
 
 
-class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
+class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
     """What the HTTP process and the message process need to know."""
 
     model_config = SettingsConfigDict(env_prefix="INTAKE_")
@@ -88,7 +89,23 @@ class IntakeSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
         if self.orphan_grace < 2 * self.request_deadline:
             # A sweep must never meet a resume whose commit is still to come; the rest allows for clocks that differ.
             raise ValueError("INTAKE_ORPHAN_GRACE must be at least twice INTAKE_REQUEST_DEADLINE")
+        self._check_form()
         return self
+
+    def _check_form(self) -> None:
+        if self.is_production and (missing := self.missing_limits()):
+            raise ValueError(
+                "\n".join(
+                    f"INTAKE_{name.upper()} is missing: give <count>/<seconds>, such as 20/3600" for name in missing
+                )
+            )
+        if self.form_secret.get_secret_value():
+            if problem := self.secret_problem(self.form_secret):
+                raise ValueError(f"INTAKE_FORM_SECRET {problem}: give 32 or more random bytes")
+        elif not self.auth_secret.get_secret_value():
+            raise ValueError("INTAKE_FORM_SECRET is missing: give 32 or more random bytes")
+        if self.scanner_timeout >= self.request_deadline:
+            raise ValueError("INTAKE_SCANNER_TIMEOUT must be shorter than INTAKE_REQUEST_DEADLINE")
 
     def _check_keys(self) -> None:
         if self.auth_keys_file is None:

@@ -12,16 +12,22 @@ import re
 import tempfile
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from intake_api.address import parse_address
 from intake_api.exceptions import FieldError, InvalidFieldsError
 from intake_api.plain_text import has_controls
+from intake_api.resume_archive import UnsafeResumeError
+from intake_api.resume_safety import inspect
 from intake_api.resume_type import ACCEPTED, recognise
+from intake_api.submission_details import Details, check_details
 
 NAME_LENGTH = 100
 FILENAME_LENGTH = 255
+HONEYPOT = "website"
+"""A field that people do not see and leave empty; programs that fill in everything do not."""
+TOKEN_LENGTH = 200
 SPOOL_BYTES = 256 * 1024
 _READ_BYTES = 64 * 1024
 _NOT_IN_FILENAMES = re.compile(r'[\x00-\x1f\x7f"\\/:*?<>|\u202a-\u202e\u2066-\u2069]')
@@ -29,23 +35,33 @@ _NOT_IN_FILENAMES = re.compile(r'[\x00-\x1f\x7f"\\/:*?<>|\u202a-\u202e\u2066-\u2
 
 @dataclass(frozen=True)
 class Resume:
-    """A resume as it will be stored. ``content`` is a seekable spooled file owned by the request."""
+    """A resume as it will be stored. ``content`` is a seekable spooled file owned by the request.
+
+    ``flags`` name what staff should know before they open it.
+    """
 
     content: BinaryIO
     size: int
     sha256: str
     media_type: str
     filename: str
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class NewSubmission:
-    """A valid submission. ``email`` is the address as typed; ``email_key`` tells who it is."""
+    """A valid submission. ``email`` is the address as typed; ``email_key`` tells who it is.
+
+    ``honeypot`` tells that the field which people leave empty was filled in.
+    """
 
     first_name: str
     last_name: str
     email: str
     resume: Resume
+    details: Details = field(default_factory=Details)
+    honeypot: bool = False
+    form_token: str | None = None
 
     @property
     def email_key(self) -> str:
@@ -55,6 +71,7 @@ class NewSubmission:
     def fingerprint(self) -> str:
         """A hash of everything sent: equal for a repeated request, in either encoding."""
         fields = [self.first_name, self.last_name, self.email, self.resume.sha256, self.resume.filename]
+        fields += [value or "" for value in self.details.given()]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
@@ -92,19 +109,32 @@ def decode_json(body: BinaryIO) -> tuple[dict[str, Any], BinaryIO | None]:
     return fields, content
 
 
-def check(fields: Mapping[str, Any], content: BinaryIO | None, filename: object, *, limit: int) -> NewSubmission:
+def check(
+    fields: Mapping[str, Any], content: BinaryIO | None, filename: object, *, limit: int, region: str = ""
+) -> NewSubmission:
     """Check all fields of a submission and give it back typed. Raises InvalidFieldsError naming every wrong one.
 
-    ``content`` is the resume's bytes, None when there is none that could be read; ``limit`` in bytes.
+    ``content`` is the resume's bytes, None when there is none that could be read; ``limit`` in bytes; ``region`` is
+    the country of phone numbers without +.
     """
     errors: list[FieldError] = []
     first_name = _name(fields, "first_name", errors)
     last_name = _name(fields, "last_name", errors)
     email = _email(fields, errors)
+    details = check_details(fields, errors, region=region)
     resume = _resume(fields, content, filename, limit, errors)
     if errors or resume is None:
         raise InvalidFieldsError(errors)
-    return NewSubmission(first_name, last_name, email, resume)
+    token = fields.get("form_token")
+    return NewSubmission(
+        first_name,
+        last_name,
+        email,
+        resume,
+        details,
+        honeypot=bool(fields.get(HONEYPOT)),
+        form_token=str(token)[:TOKEN_LENGTH] if token else None,
+    )
 
 
 def _name(fields: Mapping[str, Any], field: str, errors: list[FieldError]) -> str:
@@ -162,10 +192,15 @@ def _resume(
     elif size > limit:
         errors.append(FieldError("resume", f"is larger than {limit // (1024 * 1024)} MiB", status=413))
     else:
-        kind = recognise(content, filename)
+        shown = display_name(filename)
+        kind = recognise(content, shown)
         if kind is not None:
-            name = display_name(filename) or f"resume{kind.extension}"
-            return Resume(content, size, digest, kind.media_type, name)
+            try:
+                flags = inspect(content, kind)
+            except UnsafeResumeError as error:
+                errors.append(FieldError("resume", str(error), 415))
+                return None
+            return Resume(content, size, digest, kind.media_type, shown or f"resume{kind.extension}", flags)
         errors.append(
             FieldError(
                 "resume", f"is not a document that is taken (or its name says another type): send {ACCEPTED}", 415

@@ -32,10 +32,14 @@ def body_limit(upload_limit: int) -> int:
 
 
 class Uploads:
-    """Turns requests into checked submissions. ``limit`` is the largest resume in bytes."""
+    """Turns requests into checked submissions.
 
-    def __init__(self, limit: int) -> None:
+    ``limit`` is the largest resume in bytes, ``region`` the country of phone numbers without +.
+    """
+
+    def __init__(self, limit: int, region: str = "") -> None:
         self._limit = limit
+        self._region = region
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
 
     @asynccontextmanager
@@ -83,6 +87,8 @@ class Uploads:
             content: BinaryIO | None = None
             filename: object = None
             for name, value in form.multi_items():
+                if name in fields:
+                    raise InvalidFieldsError([FieldError("body", "gives one of its fields twice")])
                 if not isinstance(value, UploadFile):
                     fields[name] = value
                 elif name == "resume":
@@ -96,6 +102,6 @@ class Uploads:
 
     async def _check(self, fields: dict[str, Any], content: BinaryIO | None, filename: object) -> NewSubmission:
         def work() -> NewSubmission:
-            return check(fields, content, filename, limit=self._limit)
+            return check(fields, content, filename, limit=self._limit, region=self._region)
 
         return await asyncio.get_running_loop().run_in_executor(self._decoder, work)

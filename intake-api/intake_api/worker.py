@@ -16,12 +16,15 @@ from service_chassis.telemetry import configure_logging
 from intake_api.handlers import SUBSCRIPTIONS
 from intake_api.models import Lead
 from intake_api.resume_store import ResumeStore, make_store
+from intake_api.scanner import make_scanner
 from intake_api.settings import IntakeSettings, ResumeStorageSettings
 from intake_api.use_cases.change_attorney import restate_attorneys
 from intake_api.use_cases.forget_dead_letters import forget_dead_letters
+from intake_api.use_cases.forget_form_state import forget_form_state
 from intake_api.use_cases.forget_keys import forget_keys
 from intake_api.use_cases.login_sessions import forget_sessions
 from intake_api.use_cases.reconcile import reconcile
+from intake_api.use_cases.scan_quarantined import scan_quarantined
 from intake_api.use_cases.sweep_resumes import sweep_resumes
 
 
@@ -29,6 +32,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
     """Build the process from its settings."""
     engine = make_engine(settings, "intake-worker")
     sessions = make_sessions(engine)
+    scanner = make_scanner(settings.scanner_url, settings.scanner_timeout)
     amqp_url = settings.amqp_url.get_secret_value()
 
     async def describe_lead(lead_id: UUID) -> dict[str, Any] | None:
@@ -56,9 +60,13 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
     async def sweep() -> None:
         await sweep_resumes(sessions, store, settings.orphan_grace)
 
+    async def scan() -> None:
+        await scan_quarantined(sessions, store, scanner)
+
     async def forget() -> None:
         await forget_keys(sessions, settings.idempotency_lifetime)
         await forget_dead_letters(sessions, settings.dead_letter_days)
+        await forget_form_state(sessions, settings)
         await forget_sessions(sessions)
 
     return Worker(
@@ -72,6 +80,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
             Job("restate-attorneys", settings.roster_interval, restate),
             Job("reconcile", settings.reconcile_interval, find_stuck_leads),
             Job("sweep-resumes", settings.sweep_interval, sweep),
+            Job("scan-quarantined-resumes", settings.scan_interval, scan),
             Job("forget-what-expired", settings.housekeeping_interval, forget),
             forget_old_messages(sessions, settings.housekeeping_interval),
         ),

@@ -22,6 +22,10 @@ ALLOWED: dict[tuple[str, str], frozenset[str]] = {
     ("PATCH", "/api/v1/leads/{lead_id}"): LEAD_WRITERS,
     ("GET", "/api/v1/leads/{lead_id}/resume"): LEAD_READERS,
     ("GET", "/api/v1/leads/{lead_id}/timeline"): LEAD_READERS,
+    ("POST", "/api/v1/leads/{lead_id}/merge"): DESK,
+    ("POST", "/api/v1/leads/{lead_id}/submissions/{submission_id}/unlink"): DESK,
+    ("GET", "/api/v1/forms/token"): PUBLIC,
+    ("GET", "/api/v1/captures"): OPERATORS,
     ("GET", "/api/v1/attorneys"): ATTORNEY_READERS,
     ("POST", "/api/v1/attorneys"): ADMINS,
     ("GET", "/api/v1/attorneys/{attorney_id}"): ATTORNEY_READERS,
@@ -59,5 +63,11 @@ ALLOWED: dict[tuple[str, str], frozenset[str]] = {
 
 NO_ACCOUNT_NEEDED = frozenset(route for route, callers in ALLOWED.items() if NOBODY in callers)
 
-OF_ONE_LEAD = tuple(sorted(route for route in ALLOWED if route[1].startswith("/api/v1/leads/{lead_id}")))
+OF_ONE_LEAD = tuple(
+    sorted(
+        route
+        for route, callers in ALLOWED.items()
+        if route[1].startswith("/api/v1/leads/{lead_id}") and ATTORNEY in callers
+    )
+)
 """Routes that an attorney may use for their own leads, and that answer 404 for every other."""

@@ -42,6 +42,7 @@ def make_server(app: ASGIApp, *, grace: float, keep_alive: int = 5) -> HttpServe
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whom to believe is the application's setting, not a default of the server
         timeout_keep_alive=keep_alive,
         timeout_graceful_shutdown=int(grace),
     )

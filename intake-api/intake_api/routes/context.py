@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from intake_api import audit
 from intake_api.caller import Caller, Role, Scope
 from intake_api.exceptions import NotAllowedError, NotAuthenticatedError
+from intake_api.form import Form
 from intake_api.oidc import OidcIssuer
 from intake_api.passwords import Passwords
 from intake_api.resume_store import ResumeStore
+from intake_api.scanner import Scanner
 from intake_api.settings import IntakeSettings
 from intake_api.tokens import AccessTokens
 from intake_api.uploads import Uploads
@@ -32,6 +34,8 @@ class Outside:
     health_engine: AsyncEngine
     store: ResumeStore
     uploads: Uploads
+    scanner: Scanner
+    form: Form
     passwords: Passwords
     tokens: AccessTokens
     oidc: OidcIssuer | None

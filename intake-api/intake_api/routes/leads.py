@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID
 
@@ -10,9 +10,11 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from intake_api import repository
-from intake_api.exceptions import FieldError, InvalidFieldsError
+from intake_api.exceptions import FieldError, InvalidFieldsError, ResumeMissingError, ResumeQuarantinedError
 from intake_api.models import Submission
-from intake_api.routes.context import LeadReader, LeadWriter, World
+from intake_api.resume_safety_state import QUARANTINED
+from intake_api.routes.context import Client, LeadReader, LeadWriter, World
+from intake_api.routes.recorded_attempt import recorded_attempt
 from intake_api.routes.schemas import (
     LARGEST_OFFSET,
     LeadBody,
@@ -24,63 +26,50 @@ from intake_api.routes.schemas import (
     TimelineEntryBody,
     problems,
 )
+from intake_api.routes.submission_schema import SUBMISSION_SCHEMA
 from intake_api.use_cases.change_lead import LeadChange, change_lead
 from intake_api.use_cases.claim_key import hash_key
 from intake_api.use_cases.register_lead import register_lead
+from intake_api.use_cases.take_allowance import take_allowance
 
 router = APIRouter(prefix="/api/v1/leads", tags=["leads"])
-
-_FIELDS = {
-    "first_name": {"type": "string", "maxLength": 100, "examples": ["John"]},
-    "last_name": {"type": "string", "maxLength": 100, "examples": ["Doe"]},
-    "email": {"type": "string", "format": "email", "maxLength": 254, "examples": ["john.doe@example.com"]},
-}
-_REQUIRED = ["first_name", "last_name", "email", "resume"]
-_SUBMISSION_SCHEMA: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": _REQUIRED,
-                    "properties": {
-                        **_FIELDS,
-                        "resume": {"type": "string", "contentEncoding": "base64", "description": "At most 10 MiB"},
-                        "resume_filename": {"type": "string", "maxLength": 255},
-                    },
-                }
-            },
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": _REQUIRED,
-                    "properties": {**_FIELDS, "resume": {"type": "string", "format": "binary"}},
-                }
-            },
-        },
-    }
-}
 
 
 @router.post(
     "",
     status_code=201,
     response_model=LeadBody,
-    responses=problems(400, 408, 409, 413, 415, 422, 503),
-    openapi_extra=_SUBMISSION_SCHEMA,
+    responses=problems(400, 408, 409, 413, 415, 422, 429, 503),
+    openapi_extra=SUBMISSION_SCHEMA,
     summary="Submit a lead (public)",
 )
 async def post_lead(
     request: Request,
     response: Response,
     world: World,
+    client: Client,
     idempotency_key: Annotated[str | None, Header(description="Makes a repeated request safe, for 24 hours")] = None,
 ) -> LeadBody:
     """Store a prospect's submission. 201 means that it is durable, resume and all."""
-    key_hash = hash_key(idempotency_key) if idempotency_key is not None else None
-    async with world.uploads.read(request) as submission, asyncio.timeout(world.settings.request_deadline):
-        registered = await register_lead(world.sessions, world.store, world.settings, submission, key_hash)
+    form = world.form
+    async with recorded_attempt(world, client) as attempt:
+        key_hash = hash_key(idempotency_key) if idempotency_key is not None else None
+        await take_allowance(world.sessions, form.per_client(attempt.client_hash))
+        async with world.uploads.read(request) as submission, asyncio.timeout(world.settings.request_deadline):
+            attempt.recipient_hash = form.hash_recipient(submission.email_key)
+            suspicions = form.suspicions(submission)
+            registered = await register_lead(
+                world.sessions,
+                world.store,
+                world.scanner,
+                world.settings,
+                submission,
+                key_hash,
+                suspicions=suspicions,
+                allowances=form.per_submission(submission),
+            )
+        attempt.outcome, attempt.status = registered.outcome, 201
+        attempt.reasons = suspicions
     response.headers["Location"] = f"/api/v1/leads/{registered.lead_id}"
     if registered.is_replay:
         response.headers["Idempotency-Replayed"] = "true"
@@ -123,7 +112,7 @@ async def patch_lead(world: World, caller: LeadWriter, lead_id: UUID, patch: Lea
     return LeadBody.of(await change_lead(world.sessions, caller, lead_id, change))
 
 
-@router.get("/{lead_id}/resume", response_class=StreamingResponse, responses=problems(401, 403, 404, 422, 503))
+@router.get("/{lead_id}/resume", response_class=StreamingResponse, responses=problems(401, 403, 404, 409, 422, 503))
 async def get_resume(
     world: World, caller: LeadReader, lead_id: UUID, submission: Annotated[UUID | None, Query()] = None
 ) -> Response:
@@ -132,6 +121,8 @@ async def get_resume(
         await repository.find_lead(session, lead_id, caller)
         rows = await repository.submissions_of(session, lead_id)
     row = _chosen(rows, submission)
+    if row.resume_state == QUARANTINED:
+        raise ResumeQuarantinedError(row.resume_flags)
     content = await world.store.open(row.resume_key)
     return StreamingResponse(
         content,
@@ -155,6 +146,8 @@ async def get_timeline(world: World, caller: LeadReader, lead_id: UUID) -> Timel
 
 def _chosen(rows: Sequence[Submission], submission: UUID | None) -> Submission:
     if submission is None:
+        if not rows:
+            raise ResumeMissingError  # its submissions were merged into another lead
         return rows[0]
     for row in rows:
         if row.id == submission:

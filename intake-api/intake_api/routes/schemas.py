@@ -33,6 +33,20 @@ class SubmissionBody(BaseModel):
     resume_filename: str
     resume_size: int
     resume_url: str
+    resume_state: str
+    resume_flags: list[str]
+    first_name: str
+    last_name: str
+    phone: str | None
+    message: str | None
+    practice_area: str | None
+    language: str | None
+    source: str | None
+    referrer: str | None
+    campaign: str | None
+    consent_version: str | None
+    consent_text: str | None
+    consent_at: datetime | None
 
     @classmethod
     def of(cls, row: Submission) -> Self:
@@ -43,6 +57,20 @@ class SubmissionBody(BaseModel):
             resume_filename=row.resume_filename,
             resume_size=row.resume_size,
             resume_url=f"{resume_url(row.lead_id)}?submission={row.id}",
+            resume_state=row.resume_state,
+            resume_flags=row.resume_flags,
+            first_name=row.first_name,
+            last_name=row.last_name,
+            phone=row.phone,
+            message=row.message,
+            practice_area=row.practice_area,
+            language=row.language,
+            source=row.source,
+            referrer=row.referrer,
+            campaign=row.campaign,
+            consent_version=row.consent_version,
+            consent_text=row.consent_text,
+            consent_at=row.consent_at,
         )
 
 
@@ -55,6 +83,10 @@ class LeadBody(BaseModel):
     email: str
     status: LeadStatus
     resume_url: str
+    practice_area: str | None = None
+    language: str | None = None
+    quarantine_reasons: list[str] = []
+    merged_into: UUID | None = None
     assigned_to: UUID | None = None
     reached_out_by: UUID | None = None
     waiting_reason: str | None = None
@@ -74,6 +106,10 @@ class LeadBody(BaseModel):
             email=lead.email,
             status=LeadStatus(lead.status),
             resume_url=resume_url(lead.id),
+            practice_area=lead.practice_area,
+            language=lead.language,
+            quarantine_reasons=lead.quarantine_reasons,
+            merged_into=lead.merged_into,
             assigned_to=lead.assigned_to,
             reached_out_by=lead.reached_out_by,
             waiting_reason=lead.waiting_reason,

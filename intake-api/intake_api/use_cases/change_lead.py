@@ -27,6 +27,7 @@ from intake_api.exceptions import (
 from intake_api.lead_events import state_of, wants_outreach
 from intake_api.lead_status import CLOSED, OPEN, LeadStatus, staff_moves
 from intake_api.models import Attorney, Lead
+from intake_api.use_cases.release_lead import release_lead
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,15 @@ async def _move(
     current = LeadStatus(lead.status)
     was_closed = current in CLOSED
     legal = staff_moves(current, was_reached=lead.reached_at is not None, has_owner=lead.assigned_to is not None)
+    if target is LeadStatus.REGISTERED and target not in legal and lead.released_at is not None:
+        return  # released before: the answer is the present state
     if target not in legal:
         raise _illegal(lead, f"a lead that is {current} cannot become {target}")
     if reacher is not None and target is not LeadStatus.REACHED_OUT:
         raise _illegal(lead, f"reached_out_by goes with the status {LeadStatus.REACHED_OUT} only")
-    if was_closed:
+    if current is LeadStatus.QUARANTINED:
+        await _settle_quarantine(session, caller, lead, target)
+    elif was_closed:
         await _reopen(session, caller, lead, target)
     elif target is LeadStatus.ASSIGNED:
         raise InvalidFieldsError([FieldError("assigned_to", "is required: name the owner")])
@@ -142,6 +147,15 @@ async def _move(
         raise _illegal(lead, f"a lead that is {current} cannot be moved by this request")
     if was_closed and reacher is not None:
         lead.reached_out_by = reacher.id
+
+
+async def _settle_quarantine(session: AsyncSession, caller: Caller, lead: Lead, target: LeadStatus) -> None:
+    if target is LeadStatus.REGISTERED:
+        await release_lead(session, caller, lead)
+    else:
+        lead.status = target
+    await session.flush()
+    await _record_move(session, caller, lead, LeadStatus.QUARANTINED, {})
 
 
 async def _reach_out(session: AsyncSession, caller: Caller, lead: Lead, reacher: Attorney | None) -> None:

@@ -8,6 +8,9 @@ GOOD = {
     "INTAKE_DATABASE_URL": "postgresql://intake_app:f3k9d0s8a7w5q2z6@db/intake",
     "AMQP_URL": "amqp://leads:f3k9d0s8a7w5q2z6@mq/",
     "INTAKE_AUTH_SECRET": "q8Z1vX4mP0sK7dW2nB5tR9yL3hG6jC1f",
+    "INTAKE_LIMIT_PER_CLIENT": "20/3600",
+    "INTAKE_LIMIT_PER_RECIPIENT": "5/86400",
+    "INTAKE_LIMIT_OVERALL": "2000/3600",
 }
 
 
@@ -38,6 +41,13 @@ def test_production_is_the_default_and_takes_strong_secrets(environment: pytest.
         ("INTAKE_DATABASE_URL", "postgresql://intake_app@db/intake", "refuses"),
         ("INTAKE_IDEMPOTENCY_LEASE", "10", "INTAKE_REQUEST_DEADLINE"),
         ("INTAKE_HTTP_PORT", "70000", "65535"),
+        ("INTAKE_LIMIT_PER_CLIENT", "", "INTAKE_LIMIT_PER_CLIENT is missing"),
+        ("INTAKE_LIMIT_PER_RECIPIENT", "off", "INTAKE_LIMIT_PER_RECIPIENT is missing"),
+        ("INTAKE_LIMIT_OVERALL", "many", "<count>/<seconds>"),
+        ("INTAKE_TRUSTED_PROXIES", "proxy.example", "does not appear to be an IPv4 or IPv6 network"),
+        ("INTAKE_EMBED_ORIGINS", "https://www.example.com/path", "is not an origin"),
+        ("INTAKE_SCANNER_URL", "clamd:3310", "tcp://host:port"),
+        ("INTAKE_SCANNER_TIMEOUT", "60", "INTAKE_REQUEST_DEADLINE"),
         ("INTAKE_ORPHAN_GRACE", "10", "INTAKE_REQUEST_DEADLINE"),
     ],
 )

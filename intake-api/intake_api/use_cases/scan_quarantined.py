@@ -1,0 +1,67 @@
+"""Scan resumes that were quarantined because the scanner was away, once it answers again."""
+
+import tempfile
+from uuid import UUID
+
+import structlog
+from service_chassis.database import Sessions
+from sqlalchemy import select, update
+
+from intake_api.exceptions import ResumeMissingError
+from intake_api.models import Submission
+from intake_api.resume_safety_state import MALWARE, QUARANTINED, UNSCANNED, state_after
+from intake_api.resume_store import ResumeStore
+from intake_api.scanner import Scanner, Verdict
+from intake_api.submission import SPOOL_BYTES
+
+log = structlog.get_logger(__name__)
+
+BATCH = 100
+
+
+async def scan_quarantined(sessions: Sessions, store: ResumeStore, scanner: Scanner) -> int:
+    """Scan the oldest ones; stop at the first that gets no verdict. Return how many got one."""
+    async with sessions() as session:
+        rows = (
+            await session.execute(
+                select(Submission.id, Submission.resume_key)
+                .where(Submission.resume_state == QUARANTINED, Submission.resume_flags.contains([UNSCANNED]))
+                .order_by(Submission.received_at)
+                .limit(BATCH)
+            )
+        ).all()
+    scanned = 0
+    for submission_id, key in rows:
+        verdict = await _scan(store, scanner, key)
+        if verdict is Verdict.UNKNOWN:
+            break
+        if verdict is not None:
+            await _settle(sessions, submission_id, verdict)
+            scanned += 1
+    return scanned
+
+
+async def _scan(store: ResumeStore, scanner: Scanner, key: str) -> Verdict | None:
+    with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as content:
+        try:
+            async for chunk in await store.open(key):
+                content.write(chunk)
+        except ResumeMissingError:
+            return None  # reported by the sweep as dangling
+        return await scanner.scan(content)  # type: ignore[arg-type]  # behaves as BinaryIO
+
+
+async def _settle(sessions: Sessions, submission_id: UUID, verdict: Verdict) -> None:
+    async with sessions.begin() as session:
+        row = await session.get(Submission, submission_id, with_for_update=True)
+        if row is None or UNSCANNED not in row.resume_flags:
+            return
+        flags = [flag for flag in row.resume_flags if flag != UNSCANNED]
+        if verdict is Verdict.MALWARE:
+            flags.append(MALWARE)
+        await session.execute(
+            update(Submission)
+            .where(Submission.id == submission_id)
+            .values(resume_flags=flags, resume_state=state_after(flags))
+        )
+    log.info("resume_scanned", submission_id=str(submission_id), verdict=verdict)
