@@ -1,7 +1,9 @@
 # Every recipe is one line that a person could type. `make` alone lists the targets.
 PYTHON ?= python3
 BIN := .local/venv/bin
+PYTEST = TEST_SERVICES=$${TEST_SERVICES:-embedded} $(BIN)/pytest
 MEMBERS := shared-schemas service-chassis intake-api assignment-worker mailer-worker
+TEST_FOLDERS := $(addsuffix /tests,$(MEMBERS)) deploy/tests $(wildcard tests-model) tests-e2e/chaos/tests tests-e2e
 LOCK = $(or $(wildcard .local/uv/bin/uv),uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(addsuffix /pyproject.toml,$(MEMBERS)) $(addprefix --no-emit-package ,$(MEMBERS))
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap run up down status clean test chaos chaos-short chaos-cluster soak mutation-matrix lint type fmt migrate settings lock
@@ -27,8 +29,8 @@ status: bootstrap ## show what runs, with pids, restarts and ports
 clean: ## stop everything and remove .local/: data, logs, environment
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local down; fi; rm -rf .local
 
-test: bootstrap ## run all tests; ARGS="-k name" chooses
-	@TEST_SERVICES=$${TEST_SERVICES:-embedded} $(BIN)/pytest $(ARGS)
+test: bootstrap ## run all tests, those of the parts two at a time; ARGS="-k name" chooses, one at a time
+	@$(if $(ARGS),$(PYTEST) $(ARGS),$(PYTEST) --numprocesses 2 --dist worksteal $(filter-out tests-e2e,$(TEST_FOLDERS)) && $(PYTEST) tests-e2e --ignore tests-e2e/chaos)
 
 chaos: bootstrap ## faults on purpose, with seeds, resumable: SCENARIO=F30 SEED=7 RUNS=20; what ran: `make chaos ARGS=report`
 	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos $(or $(ARGS),run $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)))
