@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.add_column("accounts", sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True))
     op.alter_column("accounts", "password_hash", nullable=True)
     op.create_unique_constraint("uq_accounts_oidc_subject", "accounts", ["oidc_subject"])
-    op.create_check_constraint("role", "accounts", "role IN ('admin', 'intake', 'attorney', 'operator')")
+    op.create_check_constraint("ck_accounts_role", "accounts", "role IN ('admin', 'intake', 'attorney', 'operator')")
     op.create_table(
         "login_sessions",
         sa.Column("id", sa.Uuid(), nullable=False),
