@@ -104,7 +104,7 @@ class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, Servic
                 raise ValueError(f"INTAKE_FORM_SECRET {problem}: give 32 or more random bytes")
         elif self.is_production and not self.auth_secret.get_secret_value():
             raise ValueError("INTAKE_FORM_SECRET is missing: give 32 or more random bytes")
-        if self.scanner_timeout >= self.request_deadline:
+        if self.scanner_url and self.scanner_timeout >= self.request_deadline:
             raise ValueError("INTAKE_SCANNER_TIMEOUT must be shorter than INTAKE_REQUEST_DEADLINE")
 
     def _check_keys(self) -> None:
