@@ -8,7 +8,6 @@ import random
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from typing import Any
 from chaos import scenarios, soak
 from chaos.arena import Arena
 from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, sub_seed, table
-from chaos.run import SCENARIOS, Named, Outcome, Run, VoidRunError
+from chaos.run import SCENARIOS, Named, Outcome, Run, VoidRunError, described, first
 from deploy.local.errors import StackError
 from deploy.local.layout import ROOT
 
@@ -137,13 +136,13 @@ class Session:
                 try:
                     await named.body(run)
                 except* VoidRunError as group:
-                    reason = str(_first(group))
+                    reason = str(first(group))
                 except* Exception as group:
-                    run.failures.append(_described(group))
+                    run.failures.append(described(group))
                 if not reason:
                     outcome = await run.judge()
         except* Exception as group:
-            outcome.failures.append(_described(group))
+            outcome.failures.append(described(group))
         finally:
             arena.heal()
         result: Result = "failed" if outcome.failures else "void" if reason else "passed"
@@ -158,20 +157,6 @@ class Session:
         return Entry(
             named.name, seed, self._commit, result, round(seconds, 1), at, outcome.figures, tuple(outcome.failures)
         )
-
-
-def _described(group: BaseExceptionGroup[BaseException]) -> str:
-    error = _first(group)
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    words = str(error).splitlines()[0] if str(error) else ""
-    return f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {words}"
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:

@@ -3,9 +3,11 @@
 import asyncio
 import random
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,6 +36,22 @@ class Outcome:
     failures: list[str]
     figures: dict[str, Any]
     table: str
+
+
+def described(group: BaseExceptionGroup[BaseException]) -> str:
+    """The first error of a group, with its place."""
+    error = first(group)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    words = str(error).splitlines()[0] if str(error) else ""
+    return f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {words}"
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a group of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 @dataclass

@@ -28,7 +28,7 @@ from e2e.documents import small_pdf
 from e2e.eventually import PATIENCE, eventually
 
 from chaos.arena import Arena
-from chaos.run import Outcome, Run
+from chaos.run import Outcome, Run, described
 from chaos.scripted_smtp import Step
 from chaos.soak_faults import PLANNERS, Fault
 
@@ -170,6 +170,9 @@ class Soak:
         except _AWAY as error:  # another fault was in the way of this one
             self._say(f"  void: {words}: {type(error).__name__}")
             has_landed = False
+        except Exception as error:  # not foreseen: it fails the soak, and the rest is still worth its time
+            self.run.failures.append(f"{words}: {described(BaseExceptionGroup('', [error]))}")
+            has_landed = False
         finally:
             self.tallies.under_way.remove(words)
             for lock in locks:
@@ -266,7 +269,11 @@ async def soak(seed: int, minutes: float, rate: float, commit: str, say: Callabl
         run = await Run.begin(arena, seed, say)
         one = Soak(arena, run, minutes, rate, say)
         ran_on = await versions(arena)
-        outcome = await one.judged()
+        try:
+            outcome = await one.judged()
+        except* Exception as group:
+            run.failures.append(described(group))
+            outcome = Outcome(run.failures, run.figures, "")
     return {
         "result": "failed" if outcome.failures else "passed",
         "seed": seed,
