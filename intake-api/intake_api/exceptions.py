@@ -182,3 +182,11 @@ class OidcOffError(IntakeError):
 
 class IdentityProviderAwayError(IntakeError):
     """The identity provider does not give its keys."""
+
+
+class LegalHoldError(IntakeError):
+    """The lead is under a legal hold: nothing erases it until the hold is released."""
+
+
+class NotDueError(IntakeError):
+    """The lead has changed since it was found due: it is not any more."""

@@ -31,10 +31,12 @@ from intake_api.routes import (
     attorneys,
     audit,
     auth,
+    erasure,
     forms,
     health,
     leads,
     operations,
+    retention,
     submissions,
     users,
 )
@@ -83,7 +85,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.outside = outside
-    for module in (forms, leads, submissions, attorneys, auth, users, api_keys, operations, audit, health):
+    for module in (forms, leads, submissions, attorneys, auth, users, api_keys, operations, audit, erasure, retention, health):
         app.include_router(module.router)
     problems.install(app)
     submission = BodyLimit(body_limit(settings.upload_limit), "resume")

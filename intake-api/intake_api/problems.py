@@ -106,6 +106,9 @@ _RENDERERS: dict[type[Exception], Render] = {
         409, "not-replayable", f"the message cannot be sent again: {e}; discard it with a reason"
     ),
     errors.ResumeMissingError: lambda _: problem(404, "resume-missing", "the resume is not in the store any more"),
+    errors.LegalHoldError: lambda _: problem(
+        409, "legal-hold", "the lead is under a legal hold; release that first (DELETE its legal-hold)"
+    ),
     errors.IllegalMoveError: lambda e: problem(409, "illegal-move", str(e), **e.extensions()),
     errors.StorageAwayError: lambda _: problem(
         503,

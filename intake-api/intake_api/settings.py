@@ -18,9 +18,13 @@ from service_chassis.settings import (
 )
 
 from intake_api.form_settings import FormGroup
+from intake_api.lead_status import CLOSED, LeadStatus
 from intake_api.signing_keys import parse_keys
 
 MIB = 1024 * 1024
+
+RETAINABLE = CLOSED | {LeadStatus.QUARANTINED, LeadStatus.DISCARDED, LeadStatus.OUTREACH_FAILED, LeadStatus.REACHED_OUT}
+"""Statuses that retention may end. A lead that still waits for its attorney or mail never goes by age."""
 
 
 class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
@@ -75,6 +79,11 @@ class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, Servic
     sweep_interval: Seconds = Field(3600.0, description="Seconds between sweeps of the resume store")
     dead_letter_days: Count = Field(30, description="Days a dead letter is kept after its last failure")
     housekeeping_interval: Seconds = Field(600.0, description="Seconds between rounds of clean-up jobs")
+    erasure_interval: Seconds = Field(10.0, description="Seconds between rounds that see erasures through")
+    retention_days: dict[LeadStatus, Count] = Field(
+        {}, description='Days a lead is kept in a status, as JSON: {"declined": 730}; a status not named is kept'
+    )
+    retention_interval: Seconds = Field(3600.0, description="Seconds between rounds of retention")
     roster_interval: Seconds = Field(86400.0, description="Seconds between re-statements of every attorney")
 
     @model_validator(mode="after")
@@ -84,6 +93,10 @@ class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, Servic
             raise ValueError("INTAKE_OIDC_CLIENT_ID is missing: without it tokens made for others would be taken")
         if self.oidc_issuer and self.is_production and not self.oidc_issuer.startswith("https://"):
             raise ValueError("INTAKE_OIDC_ISSUER must be an https address in production")
+        if unfinished := sorted(self.retention_days.keys() - RETAINABLE):
+            raise ValueError(
+                f"INTAKE_RETENTION_DAYS: leads still at work are not erased by age: {', '.join(unfinished)}"
+            )
         if self.idempotency_lease <= self.request_deadline:
             raise ValueError("INTAKE_IDEMPOTENCY_LEASE must be longer than INTAKE_REQUEST_DEADLINE")
         if self.orphan_grace < 2 * self.request_deadline:

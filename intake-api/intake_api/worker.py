@@ -13,12 +13,15 @@ from service_chassis.relay import Relay
 from service_chassis.settings import load, worker_name
 from service_chassis.telemetry import configure_logging
 
+from intake_api.erasure_models import Erasure
 from intake_api.handlers import SUBSCRIPTIONS
 from intake_api.models import Lead
 from intake_api.resume_store import ResumeStore, make_store
 from intake_api.scanner import make_scanner
 from intake_api.settings import IntakeSettings, ResumeStorageSettings
+from intake_api.use_cases.apply_retention import apply_retention
 from intake_api.use_cases.change_attorney import restate_attorneys
+from intake_api.use_cases.finish_erasures import finish_erasures
 from intake_api.use_cases.forget_dead_letters import forget_dead_letters
 from intake_api.use_cases.forget_form_state import forget_form_state
 from intake_api.use_cases.forget_keys import forget_keys
@@ -38,6 +41,9 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
     async def describe_lead(lead_id: UUID) -> dict[str, Any] | None:
         async with sessions() as session:
             lead = await session.get(Lead, lead_id)
+            erasure = await session.get(Erasure, lead_id) if lead is None else None
+        if erasure is not None:
+            return {"lead_id": str(lead_id), "status": "erased", "epoch": erasure.epoch}
         if lead is None:
             return None
         return {
@@ -62,6 +68,12 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
 
     async def scan() -> None:
         await scan_quarantined(sessions, store, scanner)
+
+    async def see_erasures_through() -> None:
+        await finish_erasures(sessions, store)
+
+    async def retain() -> None:
+        await apply_retention(sessions, settings.retention_days)
 
     async def forget() -> None:
         await forget_keys(sessions, settings.idempotency_lifetime)

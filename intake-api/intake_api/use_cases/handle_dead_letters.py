@@ -107,6 +107,8 @@ async def discard_dead_letter(sessions: Sessions, dead_letter_id: UUID, actor: s
 def _problem(row: DeadLetter) -> str | None:
     if row.body_truncated:
         return "its body was too large to keep whole"
+    if not row.body:
+        return "it has no body: none came with it, or its lead was erased"
     if row.message_id is None or row.message_type is None:
         return "it came without a message id or type and would be dead again"
     return None

@@ -1,19 +1,28 @@
 """Put a given-up message on record: a failure belongs to a lead, not to a queue."""
 
 import hashlib
-from uuid import uuid4
+import re
+from typing import Any
+from uuid import UUID, uuid4
 
-from shared_schemas.events import MessageDeadLettered
-from sqlalchemy import func
+from shared_schemas.events import LeadErased, MessageDeadLettered
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from intake_api.models import DeadLetter
+from intake_api.erasure_models import Erasure
+from intake_api.models import DeadLetter, Lead
+
+_IDS = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 async def record_dead_letter(session: AsyncSession, dead: MessageDeadLettered) -> None:
-    """Keep the message raw, one row per queue and message; a new failure of a known one reopens its row."""
-    said = {
+    """Keep the message raw, one row per queue and message; a new failure of a known one reopens its row.
+
+    Of an erased lead no content is kept, and nothing is left to do, unless it is the erasure that failed.
+    """
+    closed: dict[str, Any] = {"status": "open"}
+    said: dict[str, Any] = {
         "message_id": dead.message_id,
         "message_type": dead.message_type,
         "headers": dead.headers,
@@ -25,11 +34,26 @@ async def record_dead_letter(session: AsyncSession, dead: MessageDeadLettered) -
         "body": dead.body,
         "body_truncated": dead.body_truncated,
     }
+    if await _is_erased(session, dead):
+        said |= {"headers": {}, "body": b""}
+        if dead.message_type != LeadErased.type:
+            closed = {"status": "discarded", "resolution": "the lead was erased", "resolved_at": func.now()}
     key = dead.message_id or f"sha256:{hashlib.sha256(dead.body).hexdigest()}"
-    statement = insert(DeadLetter).values(id=uuid4(), queue=dead.queue, message_key=key, **said)
+    statement = insert(DeadLetter).values(id=uuid4(), queue=dead.queue, message_key=key, **said, **closed)
     await session.execute(
         statement.on_conflict_do_update(
             index_elements=["queue", "message_key"],
-            set_={**said, "status": "open", "times": DeadLetter.times + 1, "last_at": func.now()},
+            set_={**said, **closed, "times": DeadLetter.times + 1, "last_at": func.now()},
         )
     )
+
+
+async def _is_erased(session: AsyncSession, dead: MessageDeadLettered) -> bool:
+    """Whether the message is about an erased lead, by its lead id or any id in its body."""
+    named = {UUID(found.decode()) for found in _IDS.findall(dead.body)}
+    if dead.lead_id is not None:
+        named.add(dead.lead_id)
+    # An erasure under way is waited for: it either sees this row, or is seen.
+    await session.execute(select(Lead.id).where(Lead.id.in_(named)).with_for_update(read=True, key_share=True))
+    erased = await session.scalar(select(Erasure.lead_id).where(Erasure.lead_id.in_(named)).limit(1))
+    return erased is not None

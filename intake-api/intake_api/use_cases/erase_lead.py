@@ -1,0 +1,131 @@
+"""Erase a lead: everything of the person goes, everywhere; a tombstone and a receipt stay (docs/design.md, Erasure).
+
+One transaction takes the lead's rows, its unsent events and its dead letters, leaves the tombstone, and says
+LeadErased. The resume objects are named in the tombstone and deleted after the commit, by `finish_erasures`.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+from service_chassis import outbox
+from service_chassis.database import Sessions
+from service_chassis.outbox import outbox as outbox_table
+from shared_schemas.events import LeadErased
+from sqlalchemy import ColumnElement, CursorResult, Delete, delete, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from intake_api import audit, repository
+from intake_api.erasure_models import Erasure, LegalHold
+from intake_api.exceptions import LeadNotFoundError, LegalHoldError, NotDueError
+from intake_api.models import DeadLetter, IdempotencyKey, Lead, Submission
+from intake_api.subject_data import rows_of_lead
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "intake-api"
+REQUESTED, RETENTION = "requested", "retention"
+FIRST_WAIT_S = 15 * 60
+
+
+async def erase_lead(
+    sessions: Sessions,
+    lead_id: UUID,
+    *,
+    actor: str,
+    reason: str = REQUESTED,
+    only_if: ColumnElement[bool] | None = None,
+) -> Erasure:
+    """Erase a lead and return its receipt; an erased one's is the same as before.
+
+    ``only_if`` must still hold once the lead is locked. Raises LeadNotFoundError, LegalHoldError, NotDueError.
+    """
+    async with sessions.begin() as session:
+        try:
+            lead = await repository.lock_lead_and_address(session, lead_id)
+        except LeadNotFoundError:
+            return await find_erasure(session, lead_id)
+        if await session.get(LegalHold, lead_id) is not None:
+            raise LegalHoldError
+        if only_if is not None and not await session.scalar(select(exists().where(Lead.id == lead_id, only_if))):
+            raise NotDueError
+        addresses = await _addresses(session, lead)
+        keys = (await session.scalars(select(Submission.resume_key).where(Submission.lead_id == lead_id))).all()
+        erasure = Erasure(
+            lead_id=lead_id,
+            epoch=lead.epoch + 1,
+            decision=lead.decision,
+            trace_id=lead.trace_id,
+            reason=reason,
+            requested_by=actor,
+            object_keys=list(keys),
+            objects_deleted=0,
+            answers={},
+            said_times=1,
+            say_again_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, FIRST_WAIT_S),
+        )
+        counts = await _delete_rows(session, lead_id, addresses)
+        session.expunge(lead)
+        answered_at = await session.scalar(select(func.now()))
+        erasure.answers = {SERVICE: {"at": cast(Any, answered_at).isoformat(), "counts": counts}}
+        session.add(erasure)
+        await session.flush()
+        await say_erased(session, erasure)
+        detail = {"reason": reason, "counts": counts}
+        await audit.record_change(session, "erase_lead", lead_id, actor=actor, detail=detail, result=202)
+    log.info("lead_erased", lead_id=str(lead_id), reason=reason)
+    return erasure
+
+
+async def find_erasure(session: AsyncSession, lead_id: UUID, *, lock: bool = False) -> Erasure:
+    """The receipt of an erased lead. Raises LeadNotFoundError when it is not erased."""
+    found = await session.get(Erasure, lead_id, with_for_update=lock or None, populate_existing=lock)
+    if found is None:
+        raise LeadNotFoundError(lead_id)
+    return found
+
+
+async def say_erased(session: AsyncSession, erasure: Erasure) -> None:
+    """Say LeadErased."""
+    event = LeadErased(lead_id=erasure.lead_id, epoch=erasure.epoch, decision_seen=erasure.decision)
+    await outbox.add(session, event, correlation_id=erasure.trace_id)
+
+
+async def _addresses(session: AsyncSession, lead: Lead) -> Sequence[str]:
+    typed = await session.scalars(select(Submission.email).where(Submission.lead_id == lead.id))
+    return sorted({lead.email, lead.email_key, *typed})
+
+
+async def _delete_rows(session: AsyncSession, lead_id: UUID, addresses: Sequence[str]) -> dict[str, int]:
+    """Delete all that is the lead's; return the numbers of rows, by table."""
+    words = (str(lead_id), *addresses)
+    submissions = select(Submission.id).where(Submission.lead_id == lead_id)
+    statements: list[tuple[str, Delete]] = [
+        ("idempotency_keys", delete(IdempotencyKey).where(IdempotencyKey.submission_id.in_(submissions))),
+        ("dead_letters", delete(DeadLetter).where(or_(DeadLetter.lead_id == lead_id, _says(DeadLetter.body, words)))),
+        (
+            "outbox",
+            delete(outbox_table).where(or_(outbox_table.c.lead_id == lead_id, _says(outbox_table.c.body, words))),
+        ),
+        *((table.name, delete(table).where(condition)) for table, condition in rows_of_lead(lead_id)),
+    ]
+    counts = {}
+    for name, statement in statements:
+        result = await session.execute(statement, execution_options={"synchronize_session": False})
+        counts[name] = cast(CursorResult[Any], result).rowcount
+    return counts
+
+
+def _says(body: ColumnElement[bytes] | InstrumentedAttribute[bytes], words: Sequence[str]) -> ColumnElement[bool]:
+    """Whether a raw body holds one of the words, as typed or as JSON writes them, whatever the case."""
+    text = func.lower(func.encode(body, "escape"))
+    variants = {variant for word in words for variant in (word, json.dumps(word)[1:-1])}
+    return or_(
+        *(
+            func.strpos(text, func.lower(func.encode(func.convert_to(variant, "UTF8"), "escape"))) > 0
+            for variant in sorted(variants)
+        )
+    )
