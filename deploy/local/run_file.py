@@ -50,6 +50,10 @@ def content(configuration: Configuration, pids: Mapping[str, Sequence[int]]) -> 
             "secret_key": settings["RESUMES_S3_SECRET_KEY"] if s3 else None,
             "bucket": settings["RESUMES_S3_BUCKET"] if s3 else None,
         },
+        "ops_urls": {
+            name: f"http://127.0.0.1:{configuration.ports.ops(f'{name}-worker', 0)}"
+            for name in ("intake", "assignment", "mailer")
+        },
         "admin": {"email": ADMIN_EMAIL, "password": settings["INTAKE_SEED_ADMIN_PASSWORD"]},
         "processes": {name: list(numbers) for name, numbers in pids.items()},
     }

@@ -39,6 +39,7 @@ def test_the_run_file_has_the_published_shape_and_is_private(home: Home) -> None
     assert sorted(content["databases"]) == ["assignment", "intake", "mailer"]
     assert content["databases"]["intake"].endswith("@127.0.0.1:9910/intake")
     assert sorted(content["s3"]) == ["access_key", "bucket", "endpoint", "secret_key"]
+    assert content["ops_urls"]["mailer"] == "http://127.0.0.1:9970"
     assert sorted(content["admin"]) == ["email", "password"]
     assert content["processes"] == pids
 

@@ -5,6 +5,7 @@ LEADCTL_TOKEN, LEADCTL_ASSIGNMENT_OPS_URL, LEADCTL_MAILER_OPS_URL).
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,10 +41,20 @@ class Connection:
         self._client = httpx.Client(base_url=settings.api_url, timeout=TIMEOUT_S)
 
     def request(self, method: str, path: str, *, json: object = None, params: Mapping[str, Any] | None = None) -> Any:
-        """Call the API; the answer's JSON. Raises Trouble."""
+        """Call the API; the answer's JSON, None when it has no content. Raises Trouble."""
         given = {key: value for key, value in (params or {}).items() if value is not None}
         answer = self._send(method, f"/api/v1{path}", json=json, params=given, headers=self._authorization())
-        return answer.json()
+        return answer.json() if answer.content else None
+
+    def download(self, path: str, target: Path) -> None:
+        """Write an answer's bytes to a new file that only its owner reads. Raises Trouble."""
+        answer = self._send("GET", f"/api/v1{path}", headers=self._authorization())
+        try:
+            with target.open("xb") as file:
+                target.chmod(0o600)
+                file.write(answer.content)
+        except OSError as error:
+            raise Trouble(f"{target}: {error.strerror}") from error
 
     def ask_workers(self, lead_id: str) -> dict[str, Any]:
         """Ask each service for its own state of a lead: the state, or one line saying why there is none."""

@@ -9,6 +9,7 @@ from intake_api.leadctl.audit import audit
 from intake_api.leadctl.connection import Connection, ConnectionSettings, Trouble
 from intake_api.leadctl.diagnosis import diagnose
 from intake_api.leadctl.output import Json, Output
+from intake_api.leadctl.privacy import privacy, retention
 from intake_api.leadctl.users import users
 
 app = typer.Typer(
@@ -25,6 +26,8 @@ app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(stuck, name="stuck")
 app.add_typer(users, name="users")
 app.add_typer(audit, name="audit")
+app.add_typer(privacy, name="privacy")
+app.add_typer(retention, name="retention")
 
 QueueOption = Annotated[str | None, typer.Option(help="Only of this queue.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="Only of this message type.")]
