@@ -20,6 +20,14 @@ PROCESSES = (
     "mail",
 )
 
+_OPS_URLS = {
+    "api": "intake-api",
+    "intake": "intake-worker",
+    "assignment": "assignment-worker",
+    "mailer": "mailer-worker",
+}
+"""What `ops_urls` names: the first process of each kind."""
+
 
 def live_pids(services: Sequence[Service]) -> dict[str, list[int]]:
     """Give the pids by kind: every kind is there, with an empty list where we run none."""
@@ -51,8 +59,7 @@ def content(configuration: Configuration, pids: Mapping[str, Sequence[int]]) -> 
             "bucket": settings["RESUMES_S3_BUCKET"] if s3 else None,
         },
         "ops_urls": {
-            name: f"http://127.0.0.1:{configuration.ports.ops(f'{name}-worker', 0)}"
-            for name in ("intake", "assignment", "mailer")
+            name: f"http://127.0.0.1:{configuration.ports.ops(process, 0)}" for name, process in _OPS_URLS.items()
         },
         "admin": {"email": ADMIN_EMAIL, "password": settings["INTAKE_SEED_ADMIN_PASSWORD"]},
         "processes": {name: list(numbers) for name, numbers in pids.items()},
