@@ -14,12 +14,14 @@ class Erasure(Base):
     """A lead that was erased: its id and numbers, nothing of the person.
 
     ``object_keys`` are resume objects still to delete. ``answers`` says per service when its data was gone and how
-    many rows of what it had. ``completed_at`` is set once the objects are gone and every service has answered.
+    many rows of what it had. ``part_of``: it had been merged into that lead and went with it. ``completed_at`` is set
+    once the objects are gone and every service has answered, for what was merged into it too.
     """
 
     __tablename__ = "erasures"
 
     lead_id: Mapped[UUID] = mapped_column(primary_key=True)
+    part_of: Mapped[UUID | None]
     epoch: Mapped[int] = mapped_column(Integer)
     decision: Mapped[int] = mapped_column(Integer)
     trace_id: Mapped[str]

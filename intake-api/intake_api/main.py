@@ -86,7 +86,21 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.outside = outside
-    for module in (forms, leads, submissions, attorneys, auth, users, api_keys, operations, audit, erasure, export, retention, health):
+    for module in (
+        forms,
+        leads,
+        submissions,
+        attorneys,
+        auth,
+        users,
+        api_keys,
+        operations,
+        audit,
+        erasure,
+        export,
+        retention,
+        health,
+    ):
         app.include_router(module.router)
     problems.install(app)
     submission = BodyLimit(body_limit(settings.upload_limit), "resume")

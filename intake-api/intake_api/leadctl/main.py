@@ -87,6 +87,7 @@ def replay(
     while True:
         result = connection.request("POST", "/dead-letters/replay", json=chosen)
         total, left = total + result["replayed"], result["not_replayable"]
+        chosen["failed_before"] = result["failed_before"]
         if not result["replayed"]:
             break
     output.say({"replayed": total, "not_replayable": left}, f"replayed {total}; {left} cannot be (discard them)")

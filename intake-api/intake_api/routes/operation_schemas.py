@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from intake_api.caller import Caller, Role
 from intake_api.models import DeadLetter, Lead
@@ -78,6 +78,7 @@ class ReplayMany(BaseModel):
     queue: PlainText | None = None
     message_type: PlainText | None = None
     lead_id: UUID | None = None
+    failed_before: AwareDatetime | None = None
 
 
 class Replayed(BaseModel):
@@ -85,6 +86,7 @@ class Replayed(BaseModel):
 
     replayed: int
     not_replayable: int
+    failed_before: datetime
 
 
 class Discard(BaseModel):

@@ -61,10 +61,13 @@ async def get_dead_letter(world: World, operator: Operator, dead_letter_id: UUID
 
 @router.post("/dead-letters/replay", response_model=Replayed, responses=problems(401, 403, 422))
 async def post_replay_many(world: World, operator: Operator, body: ReplayMany) -> Replayed:
-    """Send all open ones that match to the queue that failed; call again while ``replayed`` is not 0."""
+    """Send all open ones that match to the queue that failed.
+
+    Call again with the answer's ``failed_before`` while ``replayed`` is not 0.
+    """
     chosen = DeadLetterFilter(None, body.queue, body.message_type, body.lead_id)
-    replayed, left = await replay_dead_letters(world.sessions, chosen, operator.actor)
-    return Replayed(replayed=replayed, not_replayable=left)
+    replayed, left, until = await replay_dead_letters(world.sessions, chosen, operator.actor, body.failed_before)
+    return Replayed(replayed=replayed, not_replayable=left, failed_before=until)
 
 
 @router.post(

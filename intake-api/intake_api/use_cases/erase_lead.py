@@ -6,6 +6,7 @@ LeadErased. The resume objects are named in the tombstone and deleted after the 
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,9 +15,9 @@ from service_chassis import outbox
 from service_chassis.database import Sessions
 from service_chassis.outbox import outbox as outbox_table
 from shared_schemas.events import LeadErased
-from sqlalchemy import ColumnElement, CursorResult, Delete, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, CursorResult, Delete, Select, delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from intake_api import audit, repository
 from intake_api.erasure_models import Erasure, LegalHold
@@ -44,37 +45,17 @@ async def erase_lead(
     ``only_if`` must still hold once the lead is locked. Raises LeadNotFoundError, LegalHoldError, NotDueError.
     """
     async with sessions.begin() as session:
-        try:
-            lead = await repository.lock_lead_and_address(session, lead_id)
-        except LeadNotFoundError:
+        family = await _lock_family(session, lead_id)
+        if not family:
             return await find_erasure(session, lead_id)
-        if await session.get(LegalHold, lead_id) is not None:
+        merged = [one.id for one in family if one.id != lead_id]
+        if await session.scalar(select(exists().where(LegalHold.lead_id.in_([one.id for one in family])))):
             raise LegalHoldError
         if only_if is not None and not await session.scalar(select(exists().where(Lead.id == lead_id, only_if))):
             raise NotDueError
-        addresses = await _addresses(session, lead)
-        keys = (await session.scalars(select(Submission.resume_key).where(Submission.lead_id == lead_id))).all()
-        erasure = Erasure(
-            lead_id=lead_id,
-            epoch=lead.epoch + 1,
-            decision=lead.decision,
-            trace_id=lead.trace_id,
-            reason=reason,
-            requested_by=actor,
-            object_keys=list(keys),
-            objects_deleted=0,
-            answers={},
-            said_times=1,
-            say_again_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, FIRST_WAIT_S),
-        )
-        counts = await _delete_rows(session, lead_id, addresses)
-        session.expunge(lead)
-        answered_at = await session.scalar(select(func.now()))
-        erasure.answers = {SERVICE: {"at": cast(Any, answered_at).isoformat(), "counts": counts}}
-        session.add(erasure)
-        await session.flush()
-        await say_erased(session, erasure)
-        detail = {"reason": reason, "counts": counts}
+        for one in reversed(family):
+            erasure = await _erase(session, one, actor, reason, part_of=None if one.id == lead_id else lead_id)
+        detail = {"reason": reason, "merged": [str(one) for one in merged]}
         await audit.record_change(session, "erase_lead", lead_id, actor=actor, detail=detail, result=202)
     log.info("lead_erased", lead_id=str(lead_id), reason=reason)
     return erasure
@@ -92,6 +73,58 @@ async def say_erased(session: AsyncSession, erasure: Erasure) -> None:
     """Say LeadErased."""
     event = LeadErased(lead_id=erasure.lead_id, epoch=erasure.epoch, decision_seen=erasure.decision)
     await outbox.add(session, event, correlation_id=erasure.trace_id)
+
+
+async def _lock_family(session: AsyncSession, lead_id: UUID) -> Sequence[Lead]:
+    """Lock a lead and those merged into it: addresses first, each in one order. The lead is first; empty: it is gone.
+
+    Asked again with the locks in hand: a merge that came first has brought one more.
+    """
+    known: set[UUID] = set()
+    while True:
+        found = (await session.execute(_family(lead_id))).all()
+        if {row.id for row in found} <= known:
+            break
+        known |= {row.id for row in found}
+        for email_key in sorted({row.email_key for row in found}):
+            await repository.lock_address(session, email_key)
+    locked = [await repository.lock_lead(session, row.id) for row in sorted(found, key=lambda row: row.id.hex)]
+    return sorted(locked, key=lambda one: one.id != lead_id)
+
+
+def _family(lead_id: UUID) -> Select[tuple[UUID, str]]:
+    """The lead, what was merged into it, what was merged into that ..."""
+    family = select(Lead.id, Lead.email_key).where(Lead.id == lead_id).cte("family", recursive=True)
+    merged = aliased(Lead)
+    family = family.union(select(merged.id, merged.email_key).where(merged.merged_into == family.c.id))
+    return select(family.c.id, family.c.email_key)
+
+
+async def _erase(session: AsyncSession, lead: Lead, actor: str, reason: str, *, part_of: UUID | None) -> Erasure:
+    lead_id = lead.id
+    addresses = await _addresses(session, lead)
+    keys = (await session.scalars(select(Submission.resume_key).where(Submission.lead_id == lead_id))).all()
+    erasure = Erasure(
+        lead_id=lead_id,
+        part_of=part_of,
+        epoch=lead.epoch + 1,
+        decision=lead.decision,
+        trace_id=lead.trace_id,
+        reason=reason,
+        requested_by=actor,
+        object_keys=list(keys),
+        objects_deleted=0,
+        said_times=1,
+        say_again_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, FIRST_WAIT_S),
+    )
+    session.expunge(lead)
+    counts = await _delete_rows(session, lead_id, addresses)
+    now: datetime = (await session.execute(select(func.now()))).scalar_one()
+    erasure.answers = {SERVICE: {"at": now.isoformat(), "counts": counts}}
+    session.add(erasure)
+    await session.flush()
+    await say_erased(session, erasure)
+    return erasure
 
 
 async def _addresses(session: AsyncSession, lead: Lead) -> Sequence[str]:

@@ -108,10 +108,19 @@ async def _say_again(sessions: Sessions, lead_id: UUID) -> None:
 
 
 async def _complete_if_done(session: AsyncSession, erasure: Erasure) -> None:
+    """Complete a receipt that has everything, those of the leads merged into it included."""
     answered = all(service in erasure.answers for service in HEARERS)
-    if answered and not erasure.object_keys and erasure.completed_at is None:
-        erasure.completed_at = await _now(session)
-        log.info("erasure_complete", lead_id=str(erasure.lead_id))
+    if not answered or erasure.object_keys or erasure.completed_at is not None:
+        return
+    await session.flush()
+    open_part = exists().where(Erasure.part_of == erasure.lead_id, Erasure.completed_at.is_(None))
+    if await session.scalar(select(open_part)):
+        return
+    erasure.completed_at = await _now(session)
+    log.info("erasure_complete", lead_id=str(erasure.lead_id))
+    if erasure.part_of is not None:
+        await session.flush()
+        await _complete_if_done(session, await find_erasure(session, erasure.part_of, lock=True))
 
 
 async def _now(session: AsyncSession) -> datetime:

@@ -7,6 +7,7 @@ has its effect once, however often it is replayed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from service_chassis import outbox
@@ -79,10 +80,17 @@ async def replay_dead_letter(sessions: Sessions, dead_letter_id: UUID, actor: st
     return row
 
 
-async def replay_dead_letters(sessions: Sessions, chosen: DeadLetterFilter, actor: str) -> tuple[int, int]:
-    """Send all open ones that are meant again (at most `REPLAY_LIMIT`); return how many went and were left."""
-    query = chosen.apply(select(DeadLetter)).where(DeadLetter.status == OPEN)
+async def replay_dead_letters(
+    sessions: Sessions, chosen: DeadLetterFilter, actor: str, failed_before: datetime | None = None
+) -> tuple[int, int, datetime]:
+    """Send all open ones that are meant again (at most `REPLAY_LIMIT`).
+
+    Returns how many went, how many cannot, and ``failed_before`` (now, where none is given): with it the next call
+    leaves out what has failed again meanwhile, and the calls come to an end.
+    """
     async with sessions.begin() as session:
+        until: datetime = failed_before or (await session.execute(select(func.now()))).scalar_one()
+        query = chosen.apply(select(DeadLetter)).where(DeadLetter.status == OPEN, DeadLetter.last_at <= until)
         found = await session.scalars(
             query.order_by(DeadLetter.first_at).limit(REPLAY_LIMIT).with_for_update(skip_locked=True)
         )
@@ -90,7 +98,7 @@ async def replay_dead_letters(sessions: Sessions, chosen: DeadLetterFilter, acto
         replayable = [row for row in rows if _problem(row) is None]
         for row in replayable:
             await _replay(session, row, actor)
-    return len(replayable), len(rows) - len(replayable)
+    return len(replayable), len(rows) - len(replayable), until
 
 
 async def discard_dead_letter(sessions: Sessions, dead_letter_id: UUID, actor: str, reason: str) -> DeadLetter:

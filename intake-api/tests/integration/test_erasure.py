@@ -27,8 +27,8 @@ BY_HAND = frozenset({"idempotency_keys", "dead_letters"})
 """Erased by `erase_lead` itself: they name a lead without a foreign key."""
 OF_NO_PROSPECT = frozenset(
     {
-        "accounts", "api_keys", "attorneys", "audit", "erasures", "login_sessions", "login_throttles",
-        "refresh_tokens", "spent_id_tokens",
+        "accounts", "api_keys", "attorneys", "audit", "capture_log", "erasures", "login_sessions", "login_throttles",
+        "rate_counters", "refresh_tokens", "spent_id_tokens",
     }
 )  # fmt: skip
 """Hold nothing that a prospect typed."""
@@ -198,6 +198,21 @@ async def test_a_new_submission_of_the_address_is_a_new_lead(intake: Intake, sta
     lead = await submitted(intake)
     await staff.delete(f"{LEADS}/{lead}")
     assert await submitted(intake) != lead
+
+
+async def test_what_was_merged_into_a_lead_goes_with_it(intake: Intake, staff: httpx.AsyncClient) -> None:
+    lead, other = await submitted(intake), await submitted(intake, email=f"other.{CANARY}@example.com")
+    merged = await staff.post(f"{LEADS}/{other}/merge", json={"into": lead})
+    assert merged.status_code == 200, merged.text
+    receipt = (await staff.delete(f"{LEADS}/{lead}")).json()
+    assert receipt["objects_left"] == 2
+    await finish_erasures(intake.sessions, intake.store)
+    await answer_for(intake, lead, *WORKERS)
+    assert (await staff.get(f"/api/v1/erasures/{lead}")).json()["status"] == "open", "the other's is"
+    await answer_for(intake, other, *WORKERS)
+    statuses = [(await staff.get(f"/api/v1/erasures/{one}")).json()["status"] for one in (lead, other)]
+    assert statuses == ["complete", "complete"]
+    assert CANARY not in await everything(intake)
 
 
 async def test_a_legal_hold_keeps_a_lead(intake: Intake, staff: httpx.AsyncClient) -> None:

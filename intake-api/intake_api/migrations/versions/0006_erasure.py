@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "erasures",
         sa.Column("lead_id", sa.Uuid(), nullable=False),
+        sa.Column("part_of", sa.Uuid(), nullable=True),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("decision", sa.Integer(), nullable=False),
         sa.Column("trace_id", sa.Text(), nullable=False),
