@@ -33,7 +33,7 @@ _AWAY_S = 5.0
 @scenario("C01", clustered=True)
 async def the_leader_dies(run: Run) -> None:
     """Leader of the queues killed -9 under load: nothing confirmed is lost, confirms flow again within 2 s."""
-    victim = run.arena.cluster.named((await _queue(run))["leader"])
+    victim = run.arena.cluster.named((await _led(run))["leader"])
     async with _probed(run, victim) as probe, _steady_load(run):
         await _flowing(run, probe)
         died, relayed = await _killed(run, victim)
@@ -50,7 +50,7 @@ async def the_leader_dies(run: Run) -> None:
 @scenario("C02", clustered=True)
 async def a_follower_dies(run: Run) -> None:
     """A follower killed -9 under load: nothing confirmed is lost, confirms go on."""
-    seen = await _queue(run)
+    seen = await _led(run)
     followers = sorted(set(seen["online"]) - {seen["leader"]})
     if not followers:
         raise VoidRunError(f"{_WORK_QUEUE} has no follower")
@@ -72,7 +72,7 @@ async def a_follower_dies(run: Run) -> None:
 async def the_leader_is_cut_off(run: Run) -> None:
     """The leader cut off from the other nodes: it pauses, the others go on, it comes back whole, nothing is lost."""
     cluster = run.arena.cluster
-    victim = cluster.named((await _queue(run))["leader"])
+    victim = cluster.named((await _led(run))["leader"])
     async with _probed(run, victim) as probe, _steady_load(run):
         await _flowing(run, probe)
         at_work = await unfinished(run)
@@ -81,12 +81,7 @@ async def the_leader_is_cut_off(run: Run) -> None:
             await cluster.isolate(victim)
             await eventually(lambda: _is_paused(victim), within=30, what=f"{victim.node} pauses itself")
             paused = time.monotonic()
-            moved = await eventually(
-                lambda: _queue(run),
-                lambda seen: seen["leader"] not in ("", victim.node),
-                within=30,
-                what="a new leader",
-            )
+            moved = await _led(run, by_other_than=victim.node)
             await _confirms_again(run, probe, paused, _confirm_of_a_relay(run))
             run.figures["confirms_s"] = round(probe.longest_gap(), 2)
         finally:
@@ -104,6 +99,13 @@ async def the_leader_is_cut_off(run: Run) -> None:
 async def _queue(run: Run) -> Any:
     """What the cluster says of the first work queue."""
     return await evidence.management(run.stack, f"/api/queues/%2F/{_WORK_QUEUE}")
+
+
+async def _led(run: Run, by_other_than: str = "") -> Any:
+    """The same, once it names a leader, another than this one."""
+    return await eventually(
+        lambda: _queue(run), lambda seen: seen["leader"] not in (None, "", by_other_than), within=30, what="a leader"
+    )
 
 
 async def _all_online(run: Run) -> bool:
