@@ -216,5 +216,5 @@ async def test_an_emptied_assignment_database_is_made_whole_again(stack: Stack, 
     assert said.json["leads"] >= len(before)
     await eventually(lambda: _assigned(stack), lambda seen: seen == before, what="every lead has its owner again")
     await eventually(lambda: _roster(stack), lambda seen: seen == roster, what="the roster is whole again")
-    table = await scenario.verify()
-    assert table.figures["mails"] == 12
+    judged = await scenario.verify()
+    assert judged.figures["mails"] == 12

@@ -93,6 +93,8 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
             Job("reconcile", settings.reconcile_interval, find_stuck_leads),
             Job("sweep-resumes", settings.sweep_interval, sweep),
             Job("scan-quarantined-resumes", settings.scan_interval, scan),
+            Job("finish-erasures", settings.erasure_interval, see_erasures_through),
+            Job("retention", settings.retention_interval, retain),
             Job("forget-what-expired", settings.housekeeping_interval, forget),
             forget_old_messages(sessions, settings.housekeeping_interval),
         ),
