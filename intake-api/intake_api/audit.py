@@ -52,13 +52,23 @@ def identify(actor: str) -> None:
 
 
 async def record_change(
-    session: AsyncSession, action: str, lead_id: UUID, *, actor: str, detail: dict[str, Any], result: int = 200
+    session: AsyncSession,
+    action: str,
+    lead_id: UUID,
+    *,
+    actor: str,
+    detail: dict[str, Any],
+    result: int = 200,
+    is_whole_request: bool = True,
 ) -> None:
-    """Record a change of a lead in the transaction that makes it. Call it last: it takes the audit's lock."""
+    """Record a change of a lead in the transaction that makes it. Call it last: it takes the audit's lock.
+
+    A request of several changes (not ``is_whole_request``) gets a row of its own beside theirs.
+    """
     request = _act.get()
     act = Act(action=action, actor=actor, origin=request.origin if request else NOBODY)
     await record(session, act, lead_id=lead_id, result=result, detail=detail)
-    if request is not None:
+    if request is not None and is_whole_request:
         request.is_recorded = True
 
 

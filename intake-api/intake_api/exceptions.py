@@ -116,6 +116,22 @@ class IllegalMoveError(IntakeError):
         return {"current_status": self.status, "legal_statuses": list(self.legal)}
 
 
+class OutreachNotPossibleError(IntakeError):
+    """No mail can be sent for this lead now; the text says why and what to do."""
+
+
+class StaleEtagError(IntakeError):
+    """The lead was changed since the caller read it; ``current`` is its ETag now."""
+
+    def __init__(self, current: str) -> None:
+        super().__init__("the lead has changed")
+        self.current = current
+
+
+class QueryTooCostlyError(IntakeError):
+    """The database ended the question for taking too long."""
+
+
 class StorageAwayError(IntakeError):
     """The resume store does not answer; nothing was written, the request may be repeated."""
 

@@ -31,12 +31,16 @@ from intake_api.routes import (
     attorneys,
     audit,
     auth,
+    bulk,
     erasure,
     export,
     forms,
     health,
+    lead_lists,
     leads,
+    notes,
     operations,
+    outreach,
     retention,
     submissions,
     users,
@@ -44,6 +48,8 @@ from intake_api.routes import (
 from intake_api.routes.context import Outside
 from intake_api.scanner import make_scanner
 from intake_api.settings import IntakeSettings, ResumeStorageSettings
+from intake_api.signer import Signer
+from intake_api.signing_keys import SigningKeys
 from intake_api.tokens import make_tokens
 from intake_api.uploads import Uploads, body_limit
 
@@ -55,6 +61,7 @@ ORDINARY_BODY_BYTES = 64 * 1024
 def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
     """Build the application over the given outside world; also what tests use."""
     engine = make_engine(settings, "intake-api")
+    keys = SigningKeys(settings.auth_secret, settings.auth_keys_file, settings.secret_problem)
     health_engine = make_engine(settings, "intake-api health", pool_size=2)
     outside = Outside(
         settings=settings,
@@ -65,7 +72,8 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         scanner=make_scanner(settings.scanner_url, settings.scanner_timeout),
         form=Form(settings),
         passwords=make_passwords(settings),
-        tokens=make_tokens(settings),
+        tokens=make_tokens(settings, keys),
+        signer=Signer(keys),
         oidc=OidcIssuer(settings.oidc_issuer, settings.oidc_client_id) if settings.oidc_issuer else None,
     )
 
@@ -88,7 +96,11 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
     app.state.outside = outside
     for module in (
         forms,
+        lead_lists,
+        bulk,
         leads,
+        notes,
+        outreach,
         submissions,
         attorneys,
         auth,

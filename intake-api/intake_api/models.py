@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     UniqueConstraint,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -28,6 +29,10 @@ from intake_api.declarative import Base
 CHASSIS_TABLES = (outbox, inbox, failures, delivery_marks)
 OTHER_MODELS = (account_models, audit_models, erasure_models, form_models)
 """Where more tables of this service are; importing them is what adds them to `metadata`."""
+
+
+LEAD_SEARCH_TEXT = "lower(leads.first_name || ' ' || leads.last_name || ' ' || leads.email)"
+"""What a list is searched in; the words of ix_leads_search, so that it is found."""
 
 
 class Lead(Base):
@@ -75,6 +80,13 @@ class Lead(Base):
         Index("ix_leads_newest", text("created_at DESC"), text("id DESC")),
         Index("ix_leads_email_key", "email_key", text("created_at DESC")),
         Index(
+            "ix_leads_search",
+            # Bracketed as PostgreSQL writes it back: migrations are compared by their text.
+            literal_column("lower((((first_name || ' ') || last_name) || ' ') || email)").label("search_text"),
+            postgresql_using="gin",
+            postgresql_ops={"search_text": "gin_trgm_ops"},
+        ),
+        Index(
             "ix_leads_open_by_owner",
             "assigned_to",
             postgresql_where=text("status IN ('registered', 'assigned', 'reached_out', 'outreach_failed')"),
@@ -118,6 +130,20 @@ class Submission(Base):
         CheckConstraint("resume_state IN ('accepted', 'flagged', 'quarantined')", name="resume_state"),
         Index("ix_submissions_quarantined", "received_at", postgresql_where=text("resume_state = 'quarantined'")),
     )
+
+
+class LeadNote(Base):
+    """What staff wrote down about a lead. Never in an event, never in a mail."""
+
+    __tablename__ = "lead_notes"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    lead_id: Mapped[UUID] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
+    author: Mapped[str]
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("ix_lead_notes_lead_id_created_at", "lead_id", "created_at", "id"),)
 
 
 class IdempotencyKey(Base):

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: mapped once, all wrong fields at once, nothing internal in them."""
 
+import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -110,6 +111,19 @@ _RENDERERS: dict[type[Exception], Render] = {
         409, "legal-hold", "the lead is under a legal hold; release that first (DELETE its legal-hold)"
     ),
     errors.IllegalMoveError: lambda e: problem(409, "illegal-move", str(e), **e.extensions()),
+    errors.OutreachNotPossibleError: lambda e: problem(409, "outreach-not-possible", str(e)),
+    errors.StaleEtagError: lambda e: problem(
+        412,
+        "stale-etag",
+        "the lead has changed since you read it; read it again and decide anew",
+        headers={"ETag": e.current},
+    ),
+    errors.QueryTooCostlyError: lambda _: problem(
+        503,
+        "query-too-costly",
+        "the question takes too long; narrow its filters, use cursor instead of offset, or total=false",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    ),
     errors.StorageAwayError: lambda _: problem(
         503,
         "storage-away",
@@ -179,6 +193,12 @@ def status_of(error: Exception) -> int:
     if isinstance(error, HTTPException):
         return error.status_code
     return 503 if is_dependency_away(error) else 500
+
+
+def describe(error: errors.IntakeError) -> dict[str, Any]:
+    """The problem that an error is, as a member of another answer."""
+    described: dict[str, Any] = json.loads(bytes(_RENDERERS[type(error)](error).body))
+    return described
 
 
 def install(app: FastAPI) -> None:

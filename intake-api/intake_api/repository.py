@@ -78,18 +78,6 @@ async def former_owner(session: AsyncSession, email_key: str) -> UUID | None:
     return owner
 
 
-async def page_of_leads(
-    session: AsyncSession, caller: Caller, *, limit: int, offset: int
-) -> tuple[Sequence[Lead], int]:
-    """Newest leads that the caller sees first, id as tie-break, and how many there are in all."""
-    chosen = visible_to(caller)
-    leads = await session.scalars(
-        select(Lead).where(chosen).order_by(Lead.created_at.desc(), Lead.id.desc()).limit(limit).offset(offset)
-    )
-    total = await session.scalar(select(func.count()).select_from(Lead).where(chosen))
-    return leads.all(), int(total or 0)
-
-
 async def submissions_of(session: AsyncSession, lead_id: UUID) -> Sequence[Submission]:
     """All submissions of a lead, oldest first."""
     found = await session.scalars(

@@ -120,7 +120,6 @@ class AccessTokens:
         return claims
 
 
-def make_tokens(settings: IntakeSettings) -> AccessTokens:
-    """Tokens signed and checked as the settings say."""
-    keys = SigningKeys(settings.auth_secret, settings.auth_keys_file, settings.secret_problem)
+def make_tokens(settings: IntakeSettings, keys: SigningKeys) -> AccessTokens:
+    """Tokens signed by these keys and checked as the settings say."""
     return AccessTokens(keys, settings.auth_issuer, settings.auth_token_lifetime)

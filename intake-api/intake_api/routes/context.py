@@ -19,6 +19,7 @@ from intake_api.passwords import Passwords
 from intake_api.resume_store import ResumeStore
 from intake_api.scanner import Scanner
 from intake_api.settings import IntakeSettings
+from intake_api.signer import Signer
 from intake_api.tokens import AccessTokens
 from intake_api.uploads import Uploads
 from intake_api.use_cases.login_sessions import find_caller
@@ -38,6 +39,7 @@ class Outside:
     form: Form
     passwords: Passwords
     tokens: AccessTokens
+    signer: Signer
     oidc: OidcIssuer | None
 
 

@@ -10,16 +10,15 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from intake_api import repository
+from intake_api.etag import etag_of, require_match
 from intake_api.exceptions import FieldError, InvalidFieldsError, ResumeMissingError, ResumeQuarantinedError
 from intake_api.models import Submission
 from intake_api.resume_safety_state import QUARANTINED
 from intake_api.routes.context import Client, LeadReader, LeadWriter, World
 from intake_api.routes.recorded_attempt import recorded_attempt
 from intake_api.routes.schemas import (
-    LARGEST_OFFSET,
     LeadBody,
     LeadDetail,
-    LeadPage,
     LeadPatch,
     SubmissionBody,
     TimelineBody,
@@ -33,6 +32,9 @@ from intake_api.use_cases.register_lead import register_lead
 from intake_api.use_cases.take_allowance import take_allowance
 
 router = APIRouter(prefix="/api/v1/leads", tags=["leads"])
+
+
+_ETAG_HEADER = {"headers": {"ETag": {"description": "The state of the lead", "schema": {"type": "string"}}}}
 
 
 @router.post(
@@ -76,32 +78,33 @@ async def post_lead(
     return LeadBody.receipt(registered)
 
 
-@router.get("", response_model=LeadPage, responses=problems(401, 403, 422))
-async def get_leads(
-    world: World,
-    caller: LeadReader,
-    limit: Annotated[int, Query(ge=1, le=500)] = 20,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_OFFSET)] = 0,
-) -> LeadPage:
-    """List leads, newest first."""
-    async with world.sessions() as session:
-        leads, total = await repository.page_of_leads(session, caller, limit=limit, offset=offset)
-    return LeadPage(items=[LeadBody.of(lead) for lead in leads], total=total, limit=limit, offset=offset)
-
-
-@router.get("/{lead_id}", response_model=LeadDetail, responses=problems(401, 403, 404, 422))
-async def get_lead(world: World, caller: LeadReader, lead_id: UUID) -> LeadDetail:
-    """Show one lead and its submissions."""
+@router.get("/{lead_id}", response_model=LeadDetail, responses={200: _ETAG_HEADER, **problems(401, 403, 404, 422)})
+async def get_lead(world: World, caller: LeadReader, lead_id: UUID, response: Response) -> LeadDetail:
+    """Show one lead and its submissions. Its ETag makes a change of it safe."""
     async with world.sessions() as session:
         lead = await repository.find_lead(session, lead_id, caller)
         submissions = await repository.submissions_of(session, lead_id)
+    response.headers["ETag"] = etag_of(lead)
     detail = LeadDetail.of(lead)
     detail.submissions = [SubmissionBody.of(row) for row in submissions]
     return detail
 
 
-@router.patch("/{lead_id}", response_model=LeadBody, responses=problems(401, 403, 404, 409, 422))
-async def patch_lead(world: World, caller: LeadWriter, lead_id: UUID, patch: LeadPatch) -> LeadBody:
+@router.patch(
+    "/{lead_id}",
+    response_model=LeadBody,
+    responses={200: _ETAG_HEADER, **problems(401, 403, 404, 409, 412, 422)},
+)
+async def patch_lead(
+    world: World,
+    caller: LeadWriter,
+    lead_id: UUID,
+    patch: LeadPatch,
+    response: Response,
+    if_match: Annotated[
+        str | None, Header(max_length=1000, description="ETags of the states that may be changed; none: any state")
+    ] = None,
+) -> LeadBody:
     """Change a lead's owner, status, or who reached out."""
     change = LeadChange(
         status=patch.status,
@@ -109,7 +112,11 @@ async def patch_lead(world: World, caller: LeadWriter, lead_id: UUID, patch: Lea
         assigned_to=patch.assigned_to,
         changes_owner="assigned_to" in patch.model_fields_set,
     )
-    return LeadBody.of(await change_lead(world.sessions, caller, lead_id, change))
+    lead = await change_lead(
+        world.sessions, caller, lead_id, change, precondition=lambda lead: require_match(lead, if_match)
+    )
+    response.headers["ETag"] = etag_of(lead)
+    return LeadBody.of(lead)
 
 
 @router.get("/{lead_id}/resume", response_class=StreamingResponse, responses=problems(401, 403, 404, 409, 422, 503))

@@ -141,15 +141,6 @@ class LeadDetail(LeadBody):
     submissions: list[SubmissionBody] = []
 
 
-class LeadPage(BaseModel):
-    """A page of leads, newest first."""
-
-    items: list[LeadBody]
-    total: int
-    limit: int
-    offset: int
-
-
 class LeadPatch(BaseModel):
     """What staff may change. ``assigned_to: null`` asks for a new automatic choice."""
 

@@ -4,6 +4,7 @@ With several changes in one request the owner is changed first. Every change is 
 events; what is not a legal move names the legal ones and changes nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -40,25 +41,58 @@ class LeadChange:
     changes_owner: bool = False
 
 
-async def change_lead(sessions: Sessions, caller: Caller, lead_id: UUID, change: LeadChange) -> Lead:
-    """Change a lead and return it. Raises LeadNotFoundError, NotAllowedError, InvalidFieldsError, IllegalMoveError."""
+Precondition = Callable[[Lead], None]
+"""What is checked of the locked lead before anything changes; it raises what is wrong."""
+
+
+async def change_lead(
+    sessions: Sessions, caller: Caller, lead_id: UUID, change: LeadChange, *, precondition: Precondition | None = None
+) -> Lead:
+    """Change a lead and return it. Raises what `apply_change` raises."""
     async with sessions.begin() as session:
-        lead = await repository.lock_lead_and_address(session, lead_id)
-        if not caller.sees(lead.assigned_to):
-            raise LeadNotFoundError(lead_id)
-        _check_fields(caller, change)
-        before = lead.status
-        attorneys = await _named_attorneys(session, change)
-        if change.changes_owner:
-            await _change_owner(session, caller, lead, attorneys.get("assigned_to"))
-        if change.status is not None and change.status != lead.status:
-            await _move(session, caller, lead, change.status, attorneys.get("reached_out_by"))
-        elif change.reached_out_by is not None:
-            await _set_reached_out_by(session, caller, lead, change.reached_out_by)
-        await session.flush()
-        detail = {"from": before, "to": lead.status, "epoch": lead.epoch}
-        await audit.record_change(session, "change_lead", lead.id, actor=caller.actor, detail=detail)
+        lead, detail = await apply_change(session, caller, lead_id, change, precondition=precondition)
+        audited = {"from": detail["from"]["status"], "to": lead.status, "epoch": lead.epoch}
+        await audit.record_change(session, "change_lead", lead.id, actor=caller.actor, detail=audited)
     return lead
+
+
+async def apply_change(
+    session: AsyncSession,
+    caller: Caller,
+    lead_id: UUID,
+    change: LeadChange,
+    *,
+    precondition: Precondition | None = None,
+) -> tuple[Lead, dict[str, Any]]:
+    """Change a lead in the caller's transaction; returns it, and where it stood before and stands now.
+
+    Raises LeadNotFoundError, NotAllowedError, InvalidFieldsError, IllegalMoveError, and what ``precondition`` raises.
+    """
+    lead = await repository.lock_lead_and_address(session, lead_id)
+    if not caller.sees(lead.assigned_to):
+        raise LeadNotFoundError(lead_id)
+    if precondition is not None:
+        precondition(lead)
+    _check_fields(caller, change)
+    before = _standing(lead)
+    attorneys = await _named_attorneys(session, change)
+    if change.changes_owner:
+        await _change_owner(session, caller, lead, attorneys.get("assigned_to"))
+    if change.status is not None and change.status != lead.status:
+        await _move(session, caller, lead, change.status, attorneys.get("reached_out_by"))
+    elif change.reached_out_by is not None:
+        await _set_reached_out_by(session, caller, lead, change.reached_out_by)
+    await session.flush()
+    return lead, {"from": before, "to": _standing(lead)}
+
+
+def _standing(lead: Lead) -> dict[str, Any]:
+    return {
+        "status": str(lead.status),
+        "epoch": lead.epoch,
+        "assigned_to": str(lead.assigned_to) if lead.assigned_to else None,
+        "reached_out_by": str(lead.reached_out_by) if lead.reached_out_by else None,
+    }
 
 
 def _check_fields(caller: Caller, change: LeadChange) -> None:
@@ -87,7 +121,8 @@ async def _named_attorneys(session: AsyncSession, change: LeadChange) -> dict[st
     return found
 
 
-def _illegal(lead: Lead, detail: str) -> IllegalMoveError:
+def illegal_move(lead: Lead, detail: str) -> IllegalMoveError:
+    """The error of a move that the lead's status does not allow, with those that it does."""
     moves = staff_moves(
         LeadStatus(lead.status), was_reached=lead.reached_at is not None, has_owner=lead.assigned_to is not None
     )
@@ -96,7 +131,7 @@ def _illegal(lead: Lead, detail: str) -> IllegalMoveError:
 
 async def _change_owner(session: AsyncSession, caller: Caller, lead: Lead, attorney: Attorney | None) -> None:
     if LeadStatus(lead.status) not in OPEN:
-        raise _illegal(lead, f"a lead that is {lead.status} has no owner to change")
+        raise illegal_move(lead, f"a lead that is {lead.status} has no owner to change")
     if attorney is not None and attorney.id == lead.assigned_to:
         return
     former = lead.assigned_to
@@ -130,9 +165,9 @@ async def _move(
     if target is LeadStatus.REGISTERED and target not in legal and lead.released_at is not None:
         return  # released before: the answer is the present state
     if target not in legal:
-        raise _illegal(lead, f"a lead that is {current} cannot become {target}")
+        raise illegal_move(lead, f"a lead that is {current} cannot become {target}")
     if reacher is not None and target is not LeadStatus.REACHED_OUT:
-        raise _illegal(lead, f"reached_out_by goes with the status {LeadStatus.REACHED_OUT} only")
+        raise illegal_move(lead, f"reached_out_by goes with the status {LeadStatus.REACHED_OUT} only")
     if current is LeadStatus.QUARANTINED:
         await _settle_quarantine(session, caller, lead, target)
     elif was_closed:
@@ -144,7 +179,7 @@ async def _move(
     elif target in CLOSED:
         await _close(session, caller, lead, target)
     else:
-        raise _illegal(lead, f"a lead that is {current} cannot be moved by this request")
+        raise illegal_move(lead, f"a lead that is {current} cannot be moved by this request")
     if was_closed and reacher is not None:
         lead.reached_out_by = reacher.id
 
@@ -203,7 +238,7 @@ async def _reopen(session: AsyncSession, caller: Caller, lead: Lead, target: Lea
 
 async def _set_reached_out_by(session: AsyncSession, caller: Caller, lead: Lead, by: UUID) -> None:
     if lead.status != LeadStatus.REACHED_OUT:
-        raise _illegal(lead, f"reached_out_by goes with the status {LeadStatus.REACHED_OUT} only")
+        raise illegal_move(lead, f"reached_out_by goes with the status {LeadStatus.REACHED_OUT} only")
     if lead.reached_out_by == by:
         return
     detail = {"from": str(lead.reached_out_by) if lead.reached_out_by else None, "to": str(by)}

@@ -71,7 +71,7 @@ async def test_s42_another_attorneys_lead_does_not_exist(
     lead = (await staff.post(LEADS, json=lead_json())).json()["id"]
     await staff.patch(f"{LEADS}/{lead}", json={"assigned_to": owner})
     headers = (await headers_of(intake, staff))[ATTORNEY]
-    body = {"status": "declined"} if method == "PATCH" else None
+    body = {"PATCH": {"status": "declined"}, "POST": {"text": "a note"}}.get(method)
     for unassigned in (False, True):
         if unassigned:
             await staff.patch(f"{LEADS}/{lead}", json={"assigned_to": None})
