@@ -6,7 +6,7 @@ MEMBERS := shared-schemas service-chassis intake-api assignment-worker mailer-wo
 TEST_FOLDERS := $(addsuffix /tests,$(MEMBERS)) deploy/tests $(wildcard tests-model) tests-e2e/chaos/tests tests-e2e
 LOCK = $(or $(wildcard .local/uv/bin/uv),uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(addsuffix /pyproject.toml,$(MEMBERS)) $(addprefix --no-emit-package ,$(MEMBERS))
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap run up down status clean test chaos chaos-short chaos-cluster soak mutation-matrix lint type fmt migrate settings lock
+.PHONY: help bootstrap run up down status clean test chaos chaos-short chaos-cluster soak mutation-matrix lint type fmt migrate openapi settings lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ fmt: bootstrap ## format, and fix what can be fixed
 
 migrate: bootstrap ## bring the three databases up to date
 	@$(BIN)/python -m deploy.local migrate
+
+openapi: bootstrap ## write docs/openapi.json anew from the code
+	@$(BIN)/python -m intake_api.contract --output docs/openapi.json
 
 settings: bootstrap ## show every setting with type, default and meaning; ARGS=--json for programs
 	@$(BIN)/python -m deploy.local settings $(ARGS)

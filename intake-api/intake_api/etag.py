@@ -11,7 +11,7 @@ _LISTED = re.compile(r'(W/)?("[^"]*")')
 
 def etag_of(lead: Lead) -> str:
     """A strong ETag: another one after every change of the lead, by a person or an event."""
-    seen = (lead.id, lead.updated_at.isoformat(), lead.epoch, lead.decision, lead.status)
+    seen = (lead.id, lead.updated_at.isoformat(), lead.epoch, lead.decision, str(lead.status))
     return f'"{hashlib.sha256(repr(seen).encode()).hexdigest()[:24]}"'
 
 

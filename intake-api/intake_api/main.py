@@ -15,7 +15,7 @@ from service_chassis.ops import ops_app
 from service_chassis.settings import load
 from service_chassis.telemetry import configure_logging
 
-from intake_api import problems
+from intake_api import contract, problems
 from intake_api.audit_middleware import Audit
 from intake_api.body_limits import BodyLimit, BodyLimits
 from intake_api.client_address import ForwardedClient
@@ -115,6 +115,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
     ):
         app.include_router(module.router)
     problems.install(app)
+    contract.install(app)
     submission = BodyLimit(body_limit(settings.upload_limit), "resume")
     ordinary = BodyLimit(ORDINARY_BODY_BYTES, "body")
 
