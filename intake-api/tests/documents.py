@@ -11,9 +11,9 @@ PDF = (
 )
 
 
-def archive(entries: dict[str, bytes]) -> bytes:
+def archive(entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
+    with zipfile.ZipFile(buffer, "w", compression) as file:
         for name, content in entries.items():
             file.writestr(name, content)
     return buffer.getvalue()

@@ -1,8 +1,10 @@
 """A running application over a real database, built by the real composition root."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -13,17 +15,19 @@ from intake_api.settings import IntakeSettings
 from intake_api.use_cases.create_account import create_account
 from service_chassis.database import Sessions, make_engine, make_sessions
 
+from deploy.local.service_addresses import DatabaseAddresses
 from deploy.local.testing import MigratedDatabase
 
 ADMIN = ("admin@firm.test", "correct horse battery staple")
 
 
-def settings_for(url: str) -> IntakeSettings:
+def settings_for(url: str, **changes: Any) -> IntakeSettings:
     return IntakeSettings(
         environment="test",
         database_url=url,
         amqp_url="amqp://nowhere",
         auth_secret="a-secret-of-tests-that-is-long-enough",
+        **changes,
     )
 
 
@@ -43,11 +47,11 @@ class Intake:
         return [path for path in self.objects.rglob("*") if path.is_file()]
 
 
-@pytest.fixture
-async def intake(migrated_database: MigratedDatabase, tmp_path: Path) -> AsyncIterator[Intake]:
-    addresses = migrated_database("intake_api")
-    settings = settings_for(addresses.app_url)
-    store = FilesystemStore(tmp_path / "objects", 4)
+@asynccontextmanager
+async def running(addresses: DatabaseAddresses, objects: Path, **changes: Any) -> AsyncIterator[Intake]:
+    """The application over this database, with some settings changed."""
+    settings = settings_for(addresses.app_url, **changes)
+    store = FilesystemStore(objects, 4)
     app = build(settings, store)
     engine = make_engine(settings, "tests", pool_size=5)
     database = await asyncpg.connect(addresses.owner_url)
@@ -56,9 +60,19 @@ async def intake(migrated_database: MigratedDatabase, tmp_path: Path) -> AsyncIt
         httpx.AsyncClient(transport=transport, base_url="http://intake", timeout=30) as client,
         app.router.lifespan_context(app),
     ):
-        yield Intake(settings, make_sessions(engine), store, client, database, tmp_path / "objects")
+        yield Intake(settings, make_sessions(engine), store, client, database, objects)
     await engine.dispose()
     await database.close()
+
+
+@pytest.fixture
+async def intake(
+    migrated_database: MigratedDatabase, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Intake]:
+    """The application; ``@pytest.mark.parametrize("intake", [{...}], indirect=True)`` changes its settings."""
+    changes: dict[str, Any] = getattr(request, "param", {})
+    async with running(migrated_database("intake_api"), tmp_path / "objects", **changes) as application:
+        yield application
 
 
 @pytest.fixture

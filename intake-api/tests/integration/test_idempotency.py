@@ -2,6 +2,11 @@
 
 import asyncio
 
+import pytest
+from intake_api.exceptions import StorageAwayError
+from intake_api.use_cases.forget_form_state import forget_form_state
+from intake_api.use_cases.forget_keys import forget_keys
+
 from ..documents import DOCX, lead_json
 from .conftest import Intake
 
@@ -69,3 +74,50 @@ async def test_an_unusable_key_is_400(intake: Intake) -> None:
         answer = await intake.client.post(LEADS, json=lead_json(), headers={"Idempotency-Key": key})
         assert answer.status_code == 400, key
     assert await intake.rows("submissions") == 0
+
+
+async def test_f08_another_payload_is_422_and_after_its_expiry_a_new_request(intake: Intake) -> None:
+    assert (await intake.client.post(LEADS, json=lead_json(), headers=KEY)).status_code == 201
+    other = lead_json(message="more")
+    assert (await intake.client.post(LEADS, json=other, headers=KEY)).status_code == 422
+    await intake.database.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    assert (await intake.client.post(LEADS, json=other, headers=KEY)).status_code == 201
+
+
+async def test_f08_a_5xx_is_not_frozen_as_the_answer(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise StorageAwayError
+
+    monkeypatch.setattr(intake.store, "put", away)
+    assert (await intake.client.post(LEADS, json=lead_json(), headers=KEY)).status_code == 503
+    monkeypatch.undo()
+    answer = await intake.client.post(LEADS, json=lead_json(), headers=KEY)
+    assert answer.status_code == 201
+    assert "idempotency-replayed" not in answer.headers
+
+
+async def test_s20_another_clients_replay_yields_nothing_of_the_first(intake: Intake) -> None:
+    first = await intake.client.post(LEADS, json=lead_json(phone="+1 212 555 0100"), headers=KEY)
+    stolen = await intake.client.post(LEADS, json=lead_json(first_name="Eve", email="eve@example.com"), headers=KEY)
+    assert stolen.status_code == 422
+    for part in (first.json()["id"], "John", "john.doe", "2125550100"):
+        assert part not in stolen.text
+    same = (await intake.client.post(LEADS, json=lead_json(phone="+1 212 555 0100"), headers=KEY)).text
+    assert "2125550100" not in same
+
+
+async def test_s20_a_key_of_10_kb_is_400(intake: Intake) -> None:
+    answer = await intake.client.post(LEADS, json=lead_json(), headers={"Idempotency-Key": "k" * 10_240})
+    assert answer.status_code == 400
+
+
+async def test_s20_keys_are_bounded_and_expire(intake: Intake) -> None:
+    for number in range(5):
+        await intake.client.post(LEADS, json=lead_json(), headers={"Idempotency-Key": f"k{number}"})
+    newest = await intake.database.fetchval("SELECT key_hash FROM idempotency_keys ORDER BY created_at DESC LIMIT 1")
+    bounded = intake.settings.model_copy(update={"idempotency_max_keys": 1})
+    await forget_form_state(intake.sessions, bounded)
+    assert await intake.database.fetchval("SELECT array_agg(key_hash) FROM idempotency_keys") == [newest]
+    await intake.database.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    await forget_keys(intake.sessions, intake.settings.idempotency_lifetime)
+    assert await intake.rows("idempotency_keys") == 0
