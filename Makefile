@@ -51,7 +51,7 @@ lint: bootstrap ## check style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 type: bootstrap ## check types, strictly
-	@failed=0; for part in $(MEMBERS) deploy tests-e2e conftest.py; do echo $$part; $(BIN)/mypy $$part || failed=1; done; exit $$failed
+	@failed=0; for part in $(MEMBERS) deploy tests-model tests-e2e conftest.py; do echo $$part; $(BIN)/mypy $$part || failed=1; done; exit $$failed
 
 fmt: bootstrap ## format, and fix what can be fixed
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
