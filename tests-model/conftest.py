@@ -13,7 +13,7 @@ from deploy.local.testing import MigratedDatabase
 settings.register_profile(
     "model",
     derandomize=True,
-    max_examples=10,
+    max_examples=20,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

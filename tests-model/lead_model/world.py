@@ -13,6 +13,7 @@ from assignment_worker import handlers as assignment_handlers
 from assignment_worker.use_cases.choose import choose
 from intake_api import handlers as intake_handlers
 from intake_api.caller import Caller, Role
+from intake_api.scanner import NoScanner
 from intake_api.settings import IntakeSettings
 from intake_api.submission import NewSubmission, Resume
 from intake_api.use_cases.change_attorney import AttorneyDetails, add_attorney, change_attorney
@@ -167,7 +168,7 @@ class World:
         resume = Resume(BytesIO(content), len(content), sha256(content).hexdigest(), "application/pdf", "cv.pdf")
         submission = NewSubmission("Ada", "Byron", attempted.address, resume)
         answer = await register_lead(
-            self.sessions["intake_api"], self.store, self._intake, submission, hash_key(attempted.key)
+            self.sessions["intake_api"], self.store, NoScanner(), self._intake, submission, hash_key(attempted.key)
         )
         self.mortality.call()
         first = attempted.answer or answer
