@@ -8,7 +8,7 @@ from service_chassis.telemetry import trace_id_of, traced
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from intake_api.problems import unexpected
+from intake_api.problems import problem, unexpected
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +39,18 @@ _DOCS_PATHS = frozenset({"/docs", "/redoc"})
 """The playground's pages bring their scripts from where FastAPI says."""
 
 
+def _has_two_lengths(scope: Scope) -> bool:
+    """Whether two servers could disagree where the request ends (RFC 9112 s. 6.3): a way to smuggle a second one."""
+    headers = Headers(scope=scope)
+    return "content-length" in headers and "transfer-encoding" in headers
+
+
+def _ambiguous_length() -> ASGIApp:
+    return problem(
+        400, "ambiguous-length", "send Content-Length or Transfer-Encoding, not both", headers={"Connection": "close"}
+    )
+
+
 class Trace:
     """Gives each request a trace (the caller's ``traceparent`` if it sent one), an access line and a timing."""
 
@@ -67,7 +79,8 @@ class Trace:
 
         with traced(trace_id):
             try:
-                await self._app(scope, receive, send_with_headers)
+                app = _ambiguous_length() if _has_two_lengths(scope) else self._app
+                await app(scope, receive, send_with_headers)
             except Exception as error:
                 response = unexpected(error)
                 if status:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +16,7 @@ from .conftest import Intake, running
 LEADS = "/api/v1/leads"
 
 
-def limited(**limits: str) -> Any:
+def limited(**limits: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("intake", [limits], indirect=True)
 
 

@@ -1,5 +1,6 @@
 """The public route against hostile requests: parts, names, fields, other origins, headers, problems."""
 
+import json
 import socket
 import threading
 from typing import Any
@@ -130,7 +131,8 @@ ODD = st.sampled_from(
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(field=st.sampled_from([*FIELDS, "phone", "message", "resume_filename", "consent"]), text=ODD | st.text())
 async def test_s11_no_text_is_a_5xx_or_echoed(intake: Intake, field: str, text: str) -> None:
-    answer = await intake.client.post(LEADS, json=lead_json(**{field: text}))
+    body = json.dumps(lead_json(**{field: text}))  # httpx itself would refuse lone surrogates
+    answer = await intake.client.post(LEADS, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in {201, 415, 422}
     if answer.status_code != 201 and len(text) > 20:
         assert text not in answer.text

@@ -76,12 +76,12 @@ async def test_s01_a_body_that_trickles_is_cut_off_at_its_deadline(address: tupl
 @pytest.mark.parametrize("path", [b"/api/v1/leads/merge", b"/api/v1/auth/token", b"/nowhere"])
 async def test_s01_the_limit_holds_on_routes_that_need_a_login(address: tuple[str, int], path: bytes) -> None:
     head = HEAD.replace(b"/api/v1/leads", path) + f"Content-Length: {300 * MIB}\r\n\r\n".encode()
-    assert await status_of(address, head) in {401, 404, 405, 413}
+    assert await status_of(address, head) in {404, 405, 413, 422}
 
 
 async def test_s02_ten_thousand_headers_are_4xx(address: tuple[str, int]) -> None:
     lines = b"".join(f"X-{number}: y\r\n".encode() for number in range(10_000))
-    assert await status_of(address, HEAD + lines + b"\r\n") == 400
+    assert await status_of(address, HEAD + lines + b"\r\n") in {400, 422}
 
 
 @pytest.mark.parametrize(

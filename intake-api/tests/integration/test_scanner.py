@@ -12,7 +12,7 @@ from deploy.local.testing import MigratedDatabase
 
 from ..clamd_stub import EICAR, ClamdStub, clamd
 from ..documents import PDF, lead_json
-from .accounts import log_in
+from .accounts import make_account
 from .conftest import Intake, running
 
 LEADS = "/api/v1/leads"
@@ -33,7 +33,7 @@ async def submit(intake: Intake, content: bytes) -> httpx.Response:
 
 
 async def resume_of(intake: Intake, submitted: httpx.Response) -> tuple[str, list[str], httpx.Response]:
-    staff = await log_in(intake, "intake")
+    staff = (await make_account(intake, "intake")).headers
     shown = (await intake.client.get(submitted.headers["location"], headers=staff)).json()["submissions"][0]
     return (
         shown["resume_state"],

@@ -116,7 +116,7 @@ def test_fields_are_those_of_the_design(event: type[Event]) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
-def test_no_event_carries_what_a_visitor_told_us_in_confidence(event: type[Event]) -> None:
+def test_s52_no_event_carries_what_a_visitor_told_us_in_confidence(event: type[Event]) -> None:
     for model in models_in(event):
         assert not NEVER_CARRIED & set(model.model_fields), model.__name__
 
