@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 from service_chassis import telemetry
 from service_chassis.database import Sessions
 from service_chassis.listening import listen
+from service_chassis.pulse import Pulse
 
 from assignment_worker import repository
 from assignment_worker.use_cases.choose import Round, choose
@@ -40,6 +41,8 @@ class Choosing:
         self._wake = asyncio.Event()
         self._failure: str | None = None
         self._measured_at = -MEASURE_S
+        self.pulses = {"choosing": Pulse(), "choosing-listen": Pulse()}
+        """Of the loop, and of its being woken by the database."""
 
     def wake(self) -> None:
         """Have the loop look again: something was committed that may let it choose."""
@@ -54,7 +57,15 @@ class Choosing:
         """Choose until ``stop``."""
         tasks = [
             asyncio.create_task(
-                listen(self._database_url, repository.CHANNEL, self._worker, self.wake, stop), name="choosing-listen"
+                listen(
+                    self._database_url,
+                    repository.CHANNEL,
+                    self._worker,
+                    self.wake,
+                    stop,
+                    self.pulses["choosing-listen"],
+                ),
+                name="choosing-listen",
             ),
             asyncio.create_task(self._wake_at(stop), name="choosing-stop"),
         ]
@@ -74,6 +85,7 @@ class Choosing:
         """Choose until nothing is left to settle; return the seconds to wait for the next look."""
         try:
             while not stop.is_set():
+                self.pulses["choosing"].beat()
                 async with self._sessions.begin() as session:
                     done = await choose(session, self._worker, self._batch)
                 self._account(done)

@@ -11,11 +11,12 @@ from service_chassis.settings import (
     RelayGroup,
     Seconds,
     ServiceSettings,
+    WatchdogGroup,
     amqp_url_field,
 )
 
 
-class AssignmentSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
+class AssignmentSettings(DatabaseGroup, ConsumerGroup, RelayGroup, WatchdogGroup, ServiceSettings):
     """Everything an assignment-worker can be told."""
 
     model_config = SettingsConfigDict(env_prefix="ASSIGNMENT_")

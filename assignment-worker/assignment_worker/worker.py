@@ -36,8 +36,10 @@ def build(settings: AssignmentSettings) -> Worker:
         relay=Relay(database_url, amqp_urls, settings, SERVICE),
         ops_host=settings.ops_host,
         ops_port=settings.ops_port,
+        stall_limit=settings.stall_limit,
         loops={"choosing": choosing.run},
         jobs=(forget_old_messages(sessions, settings.housekeeping_interval),),
+        pulses=choosing.pulses,
         ready={"choosing": choosing.check},
         describe_lead=functools.partial(repository.describe_lead, sessions),
     )

@@ -14,6 +14,7 @@ from service_chassis.settings import (
     RelayGroup,
     Seconds,
     ServiceSettings,
+    WatchdogGroup,
     amqp_url_field,
 )
 
@@ -27,7 +28,7 @@ RETAINABLE = CLOSED | {LeadStatus.QUARANTINED, LeadStatus.DISCARDED, LeadStatus.
 """Statuses that retention may end. A lead that still waits for its attorney or mail never goes by age."""
 
 
-class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
+class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, WatchdogGroup, ServiceSettings):
     """What the HTTP process and the message process need to know."""
 
     model_config = SettingsConfigDict(env_prefix="INTAKE_")

@@ -88,6 +88,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
         relay=Relay(settings.database_url.get_secret_value(), amqp_url, settings, "intake-api"),
         ops_host=settings.ops_host,
         ops_port=settings.worker_ops_port,
+        stall_limit=settings.stall_limit,
         jobs=(
             Job("restate-attorneys", settings.roster_interval, restate),
             Job("reconcile", settings.reconcile_interval, find_stuck_leads),

@@ -10,6 +10,7 @@ import time
 import structlog
 from service_chassis import telemetry
 from service_chassis.database import Sessions
+from service_chassis.pulse import Pulse
 from sqlalchemy import func, select
 
 from mailer_worker import metrics
@@ -46,6 +47,7 @@ class Sender:
         self._running: set[asyncio.Task[None]] = set()
         self._probe: asyncio.Task[None] | None = None
         self._turned_at = time.monotonic()
+        self.pulse = Pulse()
         self._measured_at = 0.0
         self._cleaned_at = -settings.sender_tick
 
@@ -74,6 +76,7 @@ class Sender:
 
     async def _turn(self) -> float:
         """Do what can be done now; return the seconds until the next look."""
+        self.pulse.beat()
         tick = self._settings.sender_tick
         try:
             await self._clean_up()

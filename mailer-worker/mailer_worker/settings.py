@@ -14,6 +14,7 @@ from service_chassis.settings import (
     RelayGroup,
     Seconds,
     ServiceSettings,
+    WatchdogGroup,
     amqp_url_field,
 )
 
@@ -100,7 +101,9 @@ class SenderGroup(BaseModel):
     )
 
 
-class MailerSettings(DatabaseGroup, ConsumerGroup, RelayGroup, MailServerGroup, SenderGroup, ServiceSettings):
+class MailerSettings(
+    DatabaseGroup, ConsumerGroup, RelayGroup, WatchdogGroup, MailServerGroup, SenderGroup, ServiceSettings
+):
     """Everything the mailer is told from outside."""
 
     model_config = SettingsConfigDict(env_prefix="MAILER_")

@@ -15,6 +15,7 @@ from service_chassis.database import Sessions, make_engine, make_sessions
 from service_chassis.hearing import Subscription
 from service_chassis.listening import listen
 from service_chassis.process import Worker
+from service_chassis.pulse import Pulse
 from service_chassis.relay import Relay
 from service_chassis.settings import load, worker_name
 from shared_schemas.topology import MAILER_OUTREACH
@@ -42,6 +43,7 @@ def build(settings: MailerSettings) -> Worker:
     # The sender has connections of its own: its commit of `sent` must not queue behind messages being handled.
     sender_engine = make_engine(settings, f"{name} sender", pool_size=settings.sender_concurrency + 2)
     sender = Sender(make_sessions(sender_engine), SmtpSender(settings), _make_writer(settings), settings)
+    listening = Pulse()
     subscription = Subscription(MAILER_OUTREACH, HANDLERS, after_commit=sender.wake)
     return Worker(
         name=name,
@@ -50,14 +52,16 @@ def build(settings: MailerSettings) -> Worker:
         relay=Relay(database_url, amqp_url, settings, SERVICE),
         ops_host=settings.ops_host,
         ops_port=settings.ops_port,
+        stall_limit=settings.stall_limit,
         loops={
             "sender": partial(_run_sender, sender, sender_engine),
-            "listener": partial(listen, database_url, CHANNEL, SERVICE, sender.wake),
+            "listener": partial(listen, database_url, CHANNEL, SERVICE, sender.wake, pulse=listening),
         },
         jobs=(
             jobs.forget_old_messages(sessions, settings.housekeeping_interval),
             _clear_contact_data_job(sessions, settings),
         ),
+        pulses={"sender": sender.pulse, "listener": listening},
         ready={"sender": sender.check},
         describe_lead=partial(describe_lead, sessions),
     )

@@ -22,15 +22,13 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from service_chassis import telemetry
 from service_chassis.broker_link import CONNECT_TIMEOUT_S, broker_urls, with_heartbeat
 from service_chassis.database import Sessions
-from service_chassis.hearing import QueueHearer, Subscription
+from service_chassis.hearing import Probe, QueueHearer, Subscription
+from service_chassis.pulse import Pulse
 from service_chassis.settings import ConsumerGroup
 from service_chassis.topology import declare_once
 from service_chassis.transient import is_cancelled_by_us, is_dependency_away
 
 log = structlog.get_logger(__name__)
-
-Probe = Callable[[], Awaitable[None]]
-"""Returns when the database answers, raises what its driver raises when it does not."""
 
 RETRY_S = 1.0
 START_S = 10.0
@@ -66,15 +64,17 @@ class Consumer:
         self._app_id = app_id
         self._pause = asyncio.Event()
         self._hearers = {
-            subscription.queue.name: QueueHearer(subscription, sessions, settings, self._pause.set)
+            subscription.queue.name: QueueHearer(subscription, sessions, settings, probe, self._pause.set)
             for subscription in subscriptions
         }
         self.is_connected = False
+        self.pulse = Pulse()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until ``stop``, through every outage of database and broker."""
         away: str | None = None
         while not stop.is_set():
+            self.pulse.beat()
             try:
                 await self._probe()
                 await declare_once(self._amqp_urls)
@@ -113,6 +113,7 @@ class Consumer:
     async def _until_over(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         good_at = time.monotonic()
         while not (stop.is_set() or self._pause.is_set()):
+            self.pulse.beat()
             self.is_connected = await self._is_heard(connection)
             if self.is_connected:
                 good_at = time.monotonic()

@@ -5,8 +5,10 @@ its rows: an idle transaction is ended by the server, a dead peer is noticed by 
 Parameters are hidden from errors and logs (no personal data there, ever).
 """
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -14,9 +16,8 @@ from sqlalchemy import MetaData, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from service_chassis.postgres_link import TRANSACTION_S, BoundedConnection, limit_transactions
 from service_chassis.settings import DatabaseGroup
-
-Sessions = async_sessionmaker[AsyncSession]
 
 CONNECT_TIMEOUT_S = 5.0
 
@@ -68,6 +69,7 @@ def make_engine(settings: DatabaseGroup, application: str, *, pool_size: int | N
     connect_args: dict[str, Any] = {
         "timeout": CONNECT_TIMEOUT_S,
         "command_timeout": settings.database_statement_timeout + 5,
+        "connection_class": BoundedConnection,
         "server_settings": server_settings(
             application,
             statement_s=settings.database_statement_timeout,
@@ -82,8 +84,32 @@ def make_engine(settings: DatabaseGroup, application: str, *, pool_size: int | N
         hide_parameters=True,
         connect_args=connect_args,
     )
+    _limit_transactions(engine)
     _test_idle_connections(engine)
     return engine
+
+
+async def connect(url: str, application: str, *, command_s: float, idle_transaction_s: float) -> asyncpg.Connection:
+    """Dial a connection outside any pool, with the same limits. Raises one of `LINK_ERRORS`."""
+    connection = await asyncpg.connect(
+        plain_url(url),
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=command_s,
+        connection_class=BoundedConnection,
+        server_settings=dict(server_settings(application, statement_s=10, idle_transaction_s=idle_transaction_s)),
+    )
+    try:
+        await limit_transactions(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _limit_transactions(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def limit(connection: Any, _record: Any) -> None:
+        connection.run_async(limit_transactions)
 
 
 def _test_idle_connections(engine: AsyncEngine) -> None:
@@ -109,9 +135,50 @@ def _test_idle_connections(engine: AsyncEngine) -> None:
             raise DisconnectionError from error
 
 
-def make_sessions(engine: AsyncEngine) -> Sessions:
+class Sessions(async_sessionmaker[AsyncSession]):
+    """Makes sessions whose transactions are over within ``limit`` seconds, come what may of the link.
+
+    The library sees COMMIT and ROLLBACK to their end even when their caller is cancelled: on a silent link nothing
+    but the driver's own limits would end that. So the link itself is cut.
+    """
+
+    limit = TRANSACTION_S
+
+    # The base returns a class of its own; nobody uses more of it than that it is a context manager.
+    def begin(self) -> AbstractAsyncContextManager[AsyncSession]:  # type: ignore[override]
+        """One transaction: committed at the end of the block, rolled back by an error.
+
+        Raises TimeoutError, or what the driver says of a link that was cut, when it takes longer than ``limit``.
+        """
+        return self._begin()
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[AsyncSession]:
+        link: asyncpg.Connection | None = None
+
+        def note(_session: Any, _transaction: Any, connection: Any) -> None:
+            nonlocal link
+            link = connection.connection.driver_connection
+
+        def cut() -> None:
+            if link is not None:
+                link.terminate()
+
+        session = self()
+        event.listen(session.sync_session, "after_begin", note)
+        timer = asyncio.get_running_loop().call_later(self.limit, cut)
+        try:
+            async with asyncio.timeout(self.limit), session, session.begin():
+                yield session
+        finally:
+            timer.cancel()
+
+
+def make_sessions(engine: AsyncEngine, limit: float = TRANSACTION_S) -> Sessions:
     """Sessions whose owner is the use case: ``async with sessions.begin() as session``."""
-    return async_sessionmaker(engine, expire_on_commit=False)
+    sessions = Sessions(engine, expire_on_commit=False)
+    sessions.limit = limit
+    return sessions
 
 
 async def ping(engine: AsyncEngine) -> None:

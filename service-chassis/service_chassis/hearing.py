@@ -2,6 +2,7 @@
 
     parse -> claim the inbox, make the effect, write outgoing events: one transaction -> ack
 
+- A handler that takes too long: the message's fault, unless a probe of the database fails at that moment.
 - A dependency away: reject (the broker brings it back after its delay), stop consuming until the
   database answers, never counted against the message.
 - Lost against another transaction: tried again in place, three times; then as if the database were away.
@@ -26,7 +27,7 @@ from service_chassis import failures, inbox, outbox, telemetry
 from service_chassis.database import Sessions
 from service_chassis.envelope import BODY_LIMIT_BYTES, Envelope, PoisonError
 from service_chassis.settings import ConsumerGroup
-from service_chassis.transient import error_place, is_collision, is_dependency_away
+from service_chassis.transient import HandlerDeadlineError, error_place, is_collision, is_dependency_away
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,11 @@ Handler = Callable[[AsyncSession, Any, Envelope], Awaitable[None]]
 DeadLetterSink = Callable[[AsyncSession, MessageDeadLettered], Awaitable[None]]
 """Puts a given-up message on record inside the given transaction."""
 
+Probe = Callable[[], Awaitable[None]]
+"""Returns when the database answers, raises what its driver raises when it does not."""
+
 TRIES_IN_PLACE = 3
+PROBE_S = 5.0
 LAST_MARK = 4
 
 
@@ -71,6 +76,7 @@ class QueueHearer:
         subscription: Subscription,
         sessions: Sessions,
         settings: ConsumerGroup,
+        probe: Probe,
         on_database_away: Callable[[], None],
     ) -> None:
         self._subscription = subscription
@@ -78,6 +84,7 @@ class QueueHearer:
         self._events = {event.type: event for event in subscription.queue.events}
         self._sessions = sessions
         self._settings = settings
+        self._probe = probe
         self._on_database_away = on_database_away
         self._alone = asyncio.Lock()
 
@@ -119,21 +126,29 @@ class QueueHearer:
         try:
             await self._make_effect(event, envelope)
         except Exception as error:
-            if is_dependency_away(error) or is_collision(error):
+            if await self._is_away(error) or is_collision(error):
                 self._on_database_away()
                 self._count("rejected_away")
                 log.warning("dependency_away", **telemetry.log_fields(error))
                 raise RejectMessage from error
             await self._count_failure(envelope, error)
 
+    async def _is_away(self, error: Exception) -> bool:
+        if not isinstance(error, HandlerDeadlineError):
+            return is_dependency_away(error)
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._probe()
+        except Exception:  # whatever it says: it does not answer
+            return True
+        return False
+
     async def _make_effect(self, event: Event, envelope: Envelope) -> None:
         handler = self._subscription.handlers[type(event)]
         for tries_left in reversed(range(TRIES_IN_PLACE + 1)):
+            deadline = asyncio.timeout(self._settings.consumer_handler_timeout)
             try:
-                async with (
-                    asyncio.timeout(self._settings.consumer_handler_timeout),
-                    self._sessions.begin() as session,
-                ):
+                async with deadline, self._sessions.begin() as session:
                     if not await inbox.claim(session, self._queue, envelope.message_id):
                         self._count("repeated")
                         return
@@ -142,6 +157,8 @@ class QueueHearer:
                         await failures.forget(session, self._queue, envelope.message_id)
                 break
             except Exception as error:
+                if deadline.expired():
+                    raise HandlerDeadlineError from None
                 if not (tries_left and is_collision(error)):
                     raise
         self._count("handled")

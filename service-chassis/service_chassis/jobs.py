@@ -1,7 +1,9 @@
 """Periodic jobs: one runner at a time, whatever the number of processes.
 
 A job runs in the worker of the service that owns the data, under an advisory lock of that database;
-a process that does not get the lock leaves the round to the one that has it.
+a process that does not get the lock leaves the round to the one that has it. The lock is that of a transaction
+which is kept awake while the job works: PostgreSQL ends it soon after the process is frozen or gone, and a
+process that comes back too late finds its lock lost and breaks the round off.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Counter
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from service_chassis import telemetry
 from service_chassis.database import Sessions
@@ -22,8 +24,14 @@ log = structlog.get_logger(__name__)
 
 RUNS = Counter("job_runs_total", "Rounds of periodic jobs", ["job", "outcome"])
 
-_TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
-_UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))")
+KEEP_S = 1.0
+"""Less than any time after which PostgreSQL ends an idle transaction (`database_idle_transaction_timeout`)."""
+
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+_NO_LIMIT = text(
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout' AND setting <> '0'"
+)
+_KEEP = text("SELECT 1")
 
 
 @dataclass(frozen=True)
@@ -50,15 +58,28 @@ async def run_job(job: Job, engine: AsyncEngine, stop: asyncio.Event) -> None:
 
 
 async def _round(job: Job, engine: AsyncEngine) -> str:
-    async with engine.connect() as connection:
-        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        if not (await autocommit.execute(_TRY_LOCK, {"name": job.name})).scalar_one():
+    async with engine.begin() as lock:
+        if not (await lock.execute(_TRY_LOCK, {"name": job.name})).scalar_one():
             return "left_to_another"
+        await lock.execute(_NO_LIMIT)
+        over = asyncio.Event()
         try:
-            await job.work()
-        finally:
-            await autocommit.execute(_UNLOCK, {"name": job.name})
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_keep(lock, over), name=f"{job.name}-lock")
+                await job.work()
+                over.set()
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
     return "done"
+
+
+async def _keep(lock: AsyncConnection, over: asyncio.Event) -> None:
+    """Keep the lock's transaction from being ended as idle; raise when it is lost, which breaks the work off."""
+    while not over.is_set():
+        await lock.execute(_KEEP)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KEEP_S):
+                await over.wait()
 
 
 def forget_old_messages(sessions: Sessions, interval: float) -> Job:

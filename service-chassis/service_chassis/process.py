@@ -1,7 +1,8 @@
 """The life of a worker process: start, watch, stop in order, exit 0.
 
 Stop order: stop consuming and drain handlers; stop the loops; the relay says what is left (at most its
-drain time); close. A task that ends by itself ends the process with exit code 1 and one line.
+drain time); close. A task that ends by itself ends the process with exit code 1 and one line, and so does a
+loop that does not come round (see `pulse`).
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from service_chassis.consumer import Consumer
 from service_chassis.http_server import listen, make_server
 from service_chassis.jobs import Job, run_job
 from service_chassis.ops import Check, DescribeLead, ops_app
+from service_chassis.pulse import Pulse, Watchdog, end_at_once
 from service_chassis.relay import Relay
 from service_chassis.topology import TopologyMismatchError
 
@@ -26,8 +28,9 @@ log = structlog.get_logger(__name__)
 Loop = Callable[[asyncio.Event], Coroutine[None, None, None]]
 """A loop of the service itself; it ends soon after the event is set."""
 
-STALLED_S = 60.0
 LOOP_GRACE_S = 15.0
+CANCELLED_S = 5.0
+"""What a task that was cancelled on stop may still take; then the process goes on without it."""
 
 
 @dataclass
@@ -40,8 +43,10 @@ class Worker:
     relay: Relay
     ops_host: str
     ops_port: int
+    stall_limit: float
     loops: Mapping[str, Loop] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
+    pulses: Mapping[str, Pulse] = field(default_factory=dict)
     ready: Mapping[str, Check] = field(default_factory=dict)
     describe_lead: DescribeLead | None = None
 
@@ -63,14 +68,20 @@ class Worker:
         for job in self.jobs:
             tasks[job.name] = asyncio.create_task(run_job(job, self.engine, stages["loops"]), name=job.name)
         tasks["ops"] = asyncio.create_task(self._serve_ops(stages["ops"], tasks), name="ops")
+        watchdog = Watchdog(self._all_pulses(), self.stall_limit)
+        watchdog.start()
         log.info("started", worker=self.name)
         stopper = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait([stopper, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
         code = 0 if stop.is_set() else self._report_death(tasks)
         stopper.cancel()
+        watchdog.stop()
         await self._stop_in_order(stages, tasks)
         log.info("stopped", worker=self.name, exit_code=code)
         return code
+
+    def _all_pulses(self) -> dict[str, Pulse]:
+        return {"consumer": self.consumer.pulse, **self.relay.pulses, **self.pulses}
 
     async def _stop_in_order(
         self, stages: Mapping[str, asyncio.Event], tasks: Mapping[str, "asyncio.Task[None]"]
@@ -89,11 +100,18 @@ class Worker:
                 for task in pending:
                     log.warning("cancelled_on_stop", task=task.get_name())
                     task.cancel()
-                for task, end in zip(members, await asyncio.gather(*members, return_exceptions=True), strict=True):
+                if pending:
+                    await asyncio.wait(pending, timeout=CANCELLED_S)
+                for task in members:
+                    end = task.exception() if task.done() and not task.cancelled() else None
                     if isinstance(end, Exception) and task not in reported:
                         log.warning(
                             "died_on_stop", task=task.get_name(), **telemetry.log_fields(_first_leaf(end) or end)
                         )
+        hanging = [name for name, task in tasks.items() if not task.done()]
+        if hanging:
+            log.error("hangs_on_stop", tasks=hanging)
+            end_at_once()
         await self.engine.dispose()
 
     def _report_death(self, tasks: Mapping[str, "asyncio.Task[None]"]) -> int:
@@ -115,9 +133,10 @@ class Worker:
             if dead:
                 raise RuntimeError(f"ended: {', '.join(dead)}")
 
-        async def relay_turning() -> None:
-            if self.relay.stalled_for() > STALLED_S:
-                raise RuntimeError("the relay has not come round")
+        async def loops_turning() -> None:
+            hanging = [name for name, pulse in self._all_pulses().items() if pulse.silent_for() > self.stall_limit / 2]
+            if hanging:
+                raise RuntimeError(f"not come round: {', '.join(hanging)}")
 
         async def broker() -> None:
             if not (self.consumer.is_connected and self.relay.is_connected):
@@ -127,7 +146,7 @@ class Worker:
             await database.ping(self.engine)
 
         app = ops_app(
-            alive={"tasks": tasks_alive, "relay": relay_turning},
+            alive={"tasks": tasks_alive, "loops": loops_turning},
             ready={"database": database_answers, "broker": broker, **self.ready},
             describe_lead=self.describe_lead,
         )

@@ -8,13 +8,9 @@ into a message are parked with a reason and counted, and never block their neigh
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import TypedDict
 
-import aio_pika
 import asyncpg
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractExchange
@@ -22,8 +18,10 @@ from aio_pika.exceptions import AMQPError, PublishError
 
 from service_chassis import telemetry
 from service_chassis.broker_link import PublishingLink, confirmed
-from service_chassis.database import CONNECT_TIMEOUT_S, LINK_ERRORS, plain_url, server_settings
+from service_chassis.database import LINK_ERRORS, connect
 from service_chassis.outbox import CHANNEL
+from service_chassis.outbox_message import OutboxRow, to_message
+from service_chassis.pulse import Pulse
 from service_chassis.settings import RELAY_IDLE_TRANSACTION_S, RelayGroup
 from service_chassis.topology import declare
 
@@ -31,8 +29,7 @@ log = structlog.get_logger(__name__)
 
 RECONNECT_S = 0.5
 MEASURE_S = 5.0
-SHORT_TEXT_BYTES = 255
-"""AMQP 0-9-1's longest short string."""
+COMMAND_S = 15.0
 
 CLAIM = """
 SELECT id, event_id, type, exchange, routing_key, correlation_id, headers, body, created_at
@@ -53,54 +50,12 @@ FROM outbox
 """
 
 
-class OutboxRow(TypedDict):
-    """A claimed row, as `CLAIM` selects it."""
-
-    id: int
-    event_id: str
-    type: str
-    exchange: str
-    routing_key: str
-    correlation_id: str
-    headers: str
-    body: bytes
-    created_at: datetime
-
-
-def to_message(row: OutboxRow, app_id: str) -> aio_pika.Message:
-    """The AMQP message of a row. Raises ValueError or TypeError when the row is malformed.
-
-    Encodes it once on trial: what AMQP cannot carry (a text of more than 255 bytes) is found here, not on the link.
-    """
-    headers = json.loads(row["headers"])
-    if not isinstance(headers, dict) or not row["event_id"] or not row["routing_key"]:
-        raise ValueError("outbox row without headers, event id or routing key")
-    if len(row["routing_key"].encode()) > SHORT_TEXT_BYTES:
-        raise ValueError("outbox row with a routing key longer than AMQP's")
-    message = aio_pika.Message(
-        bytes(row["body"]),
-        message_id=row["event_id"],
-        type=row["type"],
-        timestamp=row["created_at"],
-        app_id=app_id,
-        correlation_id=row["correlation_id"],
-        content_type="application/json",
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-        headers={str(key): str(value) for key, value in headers.items()},
-    )
-    message.properties.marshal()
-    return message
-
-
 class Relay:
     """All lanes of one process. ``run`` ends when ``stop`` is set, or raises TopologyMismatchError."""
 
     def __init__(self, database_url: str, amqp_urls: str, settings: RelayGroup, app_id: str) -> None:
-        self._database_url = plain_url(database_url)
-        self._settings = settings
-        self._app_id = app_id
         self._lanes = [
-            _Lane(self._database_url, PublishingLink(amqp_urls, declare), settings, app_id, number, self._wake_helpers)
+            _Lane(database_url, PublishingLink(amqp_urls, declare), settings, app_id, number, self._wake_helpers)
             for number in range(settings.relay_lanes)
         ]
 
@@ -113,9 +68,10 @@ class Relay:
         for lane in self._lanes[1:]:
             lane.wake.set()
 
-    def stalled_for(self) -> float:
-        """Seconds since the slowest lane last came round; a healthy lane comes round every few seconds."""
-        return max(time.monotonic() - lane.turned_at for lane in self._lanes)
+    @property
+    def pulses(self) -> dict[str, Pulse]:
+        """A pulse for each lane; a healthy lane comes round every few seconds."""
+        return {f"relay-lane-{lane.number}": lane.pulse for lane in self._lanes}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until ``stop``, then go on until the outbox is empty or `relay_drain_timeout` is over."""
@@ -147,7 +103,7 @@ class _Lane:
         self.number = number
         self._on_backlog = on_backlog
         self.wake = asyncio.Event()
-        self.turned_at = time.monotonic()
+        self.pulse = Pulse()
         self._declared_at = 0.0
         self._measured_at = 0.0
         self._broker_away = False
@@ -176,7 +132,7 @@ class _Lane:
                         await self.wake.wait()
         except LINK_ERRORS as error:
             log.warning("relay_database_away", lane=self.number, **telemetry.log_fields(error))
-            self.turned_at = time.monotonic()
+            self.pulse.beat()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RECONNECT_S):
                     await stop.wait()
@@ -186,11 +142,11 @@ class _Lane:
 
     async def _turn(self, connection: asyncpg.Connection, stop: asyncio.Event) -> float:
         """Drain what is due; return the seconds to wait for the next look."""
-        self.turned_at = time.monotonic()
+        self.pulse.beat()
         try:
             await self._keep_topology()
             while await self._drain(connection) == self._settings.relay_batch and not stop.is_set():
-                self.turned_at = time.monotonic()
+                self.pulse.beat()
                 self._on_backlog()
         except (AMQPError, ConnectionError, TimeoutError) as error:
             await self.link.drop()
@@ -296,17 +252,11 @@ class _Lane:
                     connection.terminate()
 
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
+        return await connect(
             self._database_url,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=30,
-            server_settings=dict(
-                server_settings(
-                    f"{self._app_id} relay {self.number}",
-                    statement_s=10,
-                    idle_transaction_s=RELAY_IDLE_TRANSACTION_S,
-                )
-            ),
+            f"{self._app_id} relay {self.number}",
+            command_s=COMMAND_S,
+            idle_transaction_s=RELAY_IDLE_TRANSACTION_S,
         )
 
 

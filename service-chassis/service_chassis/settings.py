@@ -58,6 +58,16 @@ class ConsumerGroup(BaseModel):
     consumer_heartbeat: Count = Field(10, description="AMQP heartbeat in seconds")
 
 
+class WatchdogGroup(BaseModel):
+    """Watchdog: when a process that hangs is ended."""
+
+    stall_limit: Annotated[float, Field(ge=60)] = Field(
+        180.0,
+        description="Seconds in which a loop must come round; else the process ends with exit code 1 and one line "
+        "naming the loop, to be started again. After half of it /livez answers 503",
+    )
+
+
 class RelayGroup(BaseModel):
     """Relay: how outbox rows reach the broker."""
 

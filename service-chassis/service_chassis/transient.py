@@ -11,7 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 _AWAY_CLASSES = ("08", "53")
-_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03"})
+_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03", "25P04"})
 _COLLISIONS = frozenset({"40001", "40P01"})
 _AWAY_TYPES = (
     OSError,
@@ -22,6 +22,10 @@ _AWAY_TYPES = (
     InterfaceError,
     PoolTimeoutError,
 )
+
+
+class HandlerDeadlineError(Exception):
+    """A handler took longer than it may: the message's fault, unless the database does not answer either."""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

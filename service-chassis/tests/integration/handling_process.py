@@ -80,6 +80,7 @@ def work() -> int:
         relay=NoRelay(database_url, amqp_url, RelayGroup(), "handling"),
         ops_host="127.0.0.1",
         ops_port=0,
+        stall_limit=600.0,
     )
     return worker.run()
 

@@ -1,12 +1,13 @@
 """Of all processes one runs a job's round, and a failed round is not the last."""
 
 import asyncio
+import time
 
 from service_chassis.database import make_engine
 from service_chassis.jobs import RUNS, Job, forget_old_messages, run_job
 from service_chassis.settings import DatabaseGroup
 
-from .bench import Bench, eventually, until
+from .bench import Bench, eventually, proxied, until
 
 
 async def test_of_two_runners_one_runs(bench: Bench) -> None:
@@ -36,6 +37,42 @@ async def test_of_two_runners_one_runs(bench: Bench) -> None:
     assert most == 1
     for engine in engines:
         await engine.dispose()
+
+
+async def test_a_frozen_runner_loses_its_turn_and_breaks_its_work_off(bench: Bench) -> None:
+    working, broken_off, done, stop = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def endless() -> None:
+        working.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            broken_off.set()
+
+    async def other() -> None:
+        done.set()
+
+    async with proxied(bench.database.app_url) as hop:
+        settings = {"database_idle_transaction_timeout": 2.0}
+        frozen = make_engine(DatabaseGroup(database_url=hop.url, **settings), "frozen")
+        lively = make_engine(DatabaseGroup(database_url=bench.database.app_url, **settings), "lively")
+        left = RUNS.labels("frozen", "left_to_another")
+        runners = [asyncio.create_task(run_job(Job("frozen", 0.1, endless), frozen, stop))]
+        await asyncio.wait_for(working.wait(), 10)
+        before = left._value.get()
+        runners.append(asyncio.create_task(run_job(Job("frozen", 0.1, other), lively, stop)))
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        await until(lambda: left._value.get() - before, lambda _: time.monotonic() - began > 3)
+        assert not done.is_set(), "its turn was lost although it was awake"
+        hop.freeze()
+        await asyncio.wait_for(done.wait(), 10)
+        stop.set()
+        hop.heal()
+        await asyncio.wait_for(broken_off.wait(), 10)
+        await asyncio.wait_for(asyncio.gather(*runners), 10)
+        for engine in (frozen, lively):
+            await engine.dispose()
 
 
 async def test_a_failed_round_is_counted_and_the_next_one_comes(bench: Bench) -> None:

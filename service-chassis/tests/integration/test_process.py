@@ -1,6 +1,7 @@
 """The life of a worker process: it starts, says how it is, stops in order with 0, and dies with one line and 1."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -74,6 +75,52 @@ async def test_a_task_that_dies_ends_the_process_with_1_and_one_line(bench: Benc
     (line,) = [line for line in lines if line["level"] == "error"]
     assert (line["event"], line["task"], line["error_type"]) == ("task_died", "loop", "ValueError")
     assert "CANARY" not in json.dumps(lines)
+
+
+async def test_a_loop_that_hangs_shows_on_livez_and_then_ends_the_process(bench: Bench, tmp_path: Path) -> None:
+    port = free_port()
+    process = await start(bench, tmp_path, port=port, loop="hangs", stall_limit=8)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+        async def alive() -> tuple[int, Any]:
+            try:
+                answer = await client.get("/livez")
+            except httpx.HTTPError as error:
+                return 0, type(error).__name__
+            return answer.status_code, answer.json()["checks"]
+
+        await eventually(alive, lambda seen: seen[0] == 200)
+        await eventually(alive, lambda seen: seen == (503, {"tasks": "ok", "loops": "RuntimeError"}))
+    lines = await said(process)
+    assert process.returncode == 1
+    (line,) = [line for line in lines if line["level"] == "error"]
+    assert (line["event"], line["loop"]) == ("loop_hangs", "loop")
+
+
+async def test_a_blocked_event_loop_ends_the_process_too(bench: Bench, tmp_path: Path) -> None:
+    process = await start(bench, tmp_path, port=free_port(), loop="blocks", stall_limit=2)
+    lines = await said(process)
+    assert process.returncode == 1
+    (line,) = [line for line in lines if line["level"] == "error"]
+    assert line["event"] == "loop_hangs"
+
+
+async def test_a_loop_that_does_not_end_when_told_does_not_keep_the_process(bench: Bench, tmp_path: Path) -> None:
+    port = free_port()
+    process = await start(bench, tmp_path, port=port, loop="clings", loop_grace=0.5)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+        async def alive() -> int:
+            with contextlib.suppress(httpx.HTTPError):
+                return (await client.get("/livez")).status_code
+            return 0
+
+        await eventually(alive, lambda code: code == 200)
+    process.terminate()
+    lines = await said(process)
+    assert process.returncode == 1
+    (line,) = [line for line in lines if line["level"] == "error"]
+    assert (line["event"], line["tasks"]) == ("hangs_on_stop", ["loop"])
 
 
 async def test_a_taken_ops_port_is_one_line(bench: Bench, tmp_path: Path) -> None:

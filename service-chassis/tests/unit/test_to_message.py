@@ -6,7 +6,7 @@ from typing import Any, cast
 import aio_pika
 import pytest
 from service_chassis.broker_link import PUBLISHER_CHANNEL, broker_urls, with_heartbeat
-from service_chassis.relay import OutboxRow, to_message
+from service_chassis.outbox_message import OutboxRow, to_message
 
 CREATED = datetime(2026, 11, 24, 9, 15, 30, tzinfo=UTC)
 

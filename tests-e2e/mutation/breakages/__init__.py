@@ -32,7 +32,7 @@ class Breakage:
 BREAKAGES = (
     Breakage(
         "ack-before-commit",
-        f"{_CHASSIS}test_consumer.py::test_a_process_that_dies_around_its_commit_has_made_one_effect[before commit]",
+        f"{_CHASSIS}test_deaths.py::test_a_process_that_dies_around_its_commit_has_made_one_effect[before commit]",
         r"assert \['later'\] == \['die before",
     ),
     Breakage(
