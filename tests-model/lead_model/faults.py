@@ -9,7 +9,7 @@ from typing import Any
 
 from service_chassis.database import Sessions
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
 
@@ -55,4 +55,4 @@ def mortal_sessions(engine: AsyncEngine, mortality: Mortality) -> Sessions:
 
     event.listen(engine.sync_engine, "before_cursor_execute", die)
     event.listen(MortalSession, "before_commit", die)
-    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=MortalSession)
+    return Sessions(engine, expire_on_commit=False, sync_session_class=MortalSession)

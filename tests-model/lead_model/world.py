@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -27,7 +28,7 @@ from mailer_worker.settings import MailerSettings
 from mailer_worker.use_cases.claim_deliveries import claim_deliveries
 from mailer_worker.use_cases.settle_attempt import recover_lost
 from pydantic import SecretStr
-from service_chassis.database import Sessions, make_engine
+from service_chassis.database import Sessions, make_engine, ping
 from service_chassis.hearing import QueueHearer, Subscription
 from service_chassis.outbox import outbox
 from service_chassis.settings import ConsumerGroup, DatabaseGroup
@@ -116,7 +117,9 @@ class World:
         self.bag = Bag(
             self.mortality,
             {
-                subscription.queue.name: QueueHearer(subscription, self.sessions[name], ConsumerGroup(), _never)
+                subscription.queue.name: QueueHearer(
+                    subscription, self.sessions[name], ConsumerGroup(), partial(ping, self._engines[name]), _never
+                )
                 for name, subscriptions in heard.items()
                 for subscription in subscriptions
             },
