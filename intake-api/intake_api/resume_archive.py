@@ -8,6 +8,7 @@ import re
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -25,6 +26,14 @@ _LARGEST_RELATIONS = 1024 * 1024
 _RELATION = re.compile(rb"<Relationship\b[^>]*>")
 _EMBEDDED = re.compile(r"(^|/)(embeddings|activeX)/|^Object \d+/|oleObject\d*\.bin$")
 _MACROS = re.compile(r"vbaProject\.bin$|vbaData\.xml$")
+
+
+BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, ValueError, EOFError)
+"""What zipfile raises of bytes that are broken, encrypted, packed in ways it does not know, or lie about themselves.
+
+It wraps little of what it meets: NotImplementedError (unknown packing) and a missing password are RuntimeErrors, names
+and offsets that make no sense are ValueErrors and OSErrors, a damaged stream is zlib's own error.
+"""
 
 
 class UnsafeResumeError(Exception):
@@ -45,7 +54,7 @@ def open_archive(content: BinaryIO) -> zipfile.ZipFile:
         raise UnsafeResumeError(f"holds more than {MAX_ENTRIES} parts: save it as PDF and send that")
     try:
         return zipfile.ZipFile(content)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+    except BROKEN_ARCHIVE as error:
         raise UnsafeResumeError("is a broken archive: save the document again and send that") from error
 
 
@@ -58,8 +67,7 @@ def inspect_archive(content: BinaryIO) -> tuple[str, ...]:
         try:
             for info in infos:
                 _inspect_entry(archive, info, flags)
-        # What zipfile raises of entries that are broken or lie about themselves.
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError, EOFError) as error:
+        except BROKEN_ARCHIVE as error:
             raise UnsafeResumeError("is a broken archive: save the document again and send that") from error
     return tuple(sorted(flags))
 

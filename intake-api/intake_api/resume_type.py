@@ -4,12 +4,11 @@ Sniffing does not make a file safe (limits: README); it keeps programs, archives
 """
 
 import codecs
-import zipfile
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from intake_api.resume_archive import UnsafeResumeError, open_archive
+from intake_api.resume_archive import BROKEN_ARCHIVE, UnsafeResumeError, open_archive
 
 _OLE_MAGIC = bytes.fromhex("D0CF11E0A1B11AE1")
 _ODT = b"application/vnd.oasis.opendocument.text"
@@ -95,8 +94,7 @@ def _by_archive(content: BinaryIO) -> ResumeType | None:
             if names[:1] == ["mimetype"]:
                 with archive.open("mimetype") as kind:
                     return ODT if kind.read(len(_ODT) + 1) == _ODT else None
-    # What zipfile raises of archives that are broken, encrypted or packed in ways it does not know.
-    except (UnsafeResumeError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError):
+    except (UnsafeResumeError, *BROKEN_ARCHIVE):
         return None
     return None
 

@@ -87,6 +87,22 @@ def test_s04_an_archive_that_lies_about_its_sizes_is_refused() -> None:
     assert "broken archive" in refusal(bytes(bomb))[0]
 
 
+def damaged(document: bytes, entry: str) -> bytes:
+    """The document with the first bytes of an entry's stream overwritten: no deflate stream begins like that."""
+    at = document.index(entry.encode()) + len(entry)
+    return document[:at] + b"\xff" * 8 + document[at + 8 :]
+
+
+def test_s04_a_damaged_stream_is_a_broken_archive() -> None:
+    whole = archive({**PARTS, BODY: b"<w:document/>" * 1000}, zipfile.ZIP_DEFLATED)
+    assert "broken archive" in refusal(damaged(whole, BODY))[0]
+
+
+def test_s04_a_damaged_stream_that_should_tell_the_type_tells_none() -> None:
+    whole = archive({"mimetype": b"application/vnd.oasis.opendocument.text" * 50}, zipfile.ZIP_DEFLATED)
+    assert refusal(damaged(whole, "mimetype"), "cv.odt")[1] == 415
+
+
 def test_s04_entries_that_share_bytes_are_counted_as_often_as_they_are_read() -> None:
     with pytest.raises(UnsafeResumeError, match="unpacks to more than"):
         inspect_archive(io.BytesIO(_overlapping(200, 1024 * 1024)))
