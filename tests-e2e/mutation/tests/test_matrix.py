@@ -10,6 +10,8 @@ from mutation import __main__ as command
 from mutation.breakages import BREAKAGES, Breakage
 from mutation.matrix import Row, Verdict, matrix
 
+from deploy.local.layout import ROOT
+
 PRODUCT = "shared-schemas/product/__init__.py"
 TESTS = "tests/test_product.py"
 PATCH = """One is added twice.
@@ -102,3 +104,12 @@ def test_every_breakage_says_what_it_breaks_and_where(breakage: Breakage) -> Non
     said = breakage.patch.read_text().split("diff --git")[0].strip()
     assert said.endswith(".")
     assert breakage.files
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda one: one.name)
+def test_every_breakage_still_fits_the_product(breakage: Breakage) -> None:
+    done = subprocess.run(
+        ["git", "apply", "--check", str(breakage.patch)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (ROOT / breakage.test.partition("::")[0]).is_file()
