@@ -47,7 +47,7 @@ class FormGroup(BaseModel):
         "", description="Networks (CIDR, separated by commas) whose X-Forwarded-For is believed; empty: nobody's"
     )
     embed_origins: str = Field(
-        "", description="Origins (https://host, separated by commas) that may call the form's routes and frame it"
+        "", description="Origins (https://host, separated by commas) whose pages may call the form's routes"
     )
     form_secret: SecretStr = Field(
         SecretStr(""), description="Key of form tokens and of hashes in counters and log; empty: made from AUTH_SECRET"
