@@ -16,7 +16,14 @@ from sqlalchemy import MetaData, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from service_chassis.postgres_link import TRANSACTION_S, BoundedConnection, limit_transactions
+from service_chassis.postgres_link import (
+    KEEPALIVE_IDLE_S,
+    KEEPALIVE_INTERVAL_S,
+    KEEPALIVE_PROBES,
+    TRANSACTION_S,
+    BoundedConnection,
+    limit_transactions,
+)
 from service_chassis.settings import DatabaseGroup
 
 CONNECT_TIMEOUT_S = 5.0
@@ -56,9 +63,9 @@ def server_settings(application: str, *, statement_s: float, idle_transaction_s:
         "application_name": application[:63],
         "statement_timeout": str(int(statement_s * 1000)),
         "idle_in_transaction_session_timeout": str(int(idle_transaction_s * 1000)),
-        "tcp_keepalives_idle": "5",
-        "tcp_keepalives_interval": "5",
-        "tcp_keepalives_count": "2",
+        "tcp_keepalives_idle": str(KEEPALIVE_IDLE_S),
+        "tcp_keepalives_interval": str(KEEPALIVE_INTERVAL_S),
+        "tcp_keepalives_count": str(KEEPALIVE_PROBES),
         "timezone": "UTC",
     }
 

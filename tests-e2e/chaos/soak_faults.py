@@ -1,5 +1,6 @@
 """The faults of a soak. Each is planned from random numbers, says what it touches, and heals only what it broke.
 
+One catalogue, a dozen lines a kind, and so longer than most files.
 A fault has landed when it hit work: a trap that sprang, an attempt interrupted, leads on their way. Else it is void.
 """
 

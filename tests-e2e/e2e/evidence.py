@@ -4,7 +4,6 @@ Reads tables directly, never the product's own counters or pages, which may be w
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,9 +15,8 @@ from urllib.parse import urlsplit
 import aio_pika
 import asyncpg
 import httpx
-from minio import Minio
-from minio.error import S3Error
 
+from e2e import objects
 from e2e.eventually import eventually
 from e2e.mailboxes import SinkMail, mailboxes_of
 from e2e.stack import Stack
@@ -26,7 +24,6 @@ from e2e.stack import Stack
 DATABASES = ("intake", "assignment", "mailer")
 QUEUES = ("assignment.leads", "assignment.roster", "mailer.outreach", "intake.lead-status", "intake.dead-letters")
 OPEN = frozenset({"registered", "assigned", "reached_out", "outreach_failed"})
-_HASHED_OBJECTS = 400
 _FIGURES_AGE = 8.0
 _FOREIGN_LOGS = ("mail.log",)  # the development mail server says whom it got mail for; it is no part of the product
 
@@ -188,7 +185,7 @@ async def gather(stack: Stack, since: datetime, addresses: Iterable[str], canary
     found.mails = [
         SinkMail(mail.address.lower(), mail.message_id, mail.content_hash) for mail in await sink.survey(typed)
     ]
-    found.objects = await asyncio.to_thread(_objects, stack, [row.resume_key for row in found.submissions])
+    found.objects = await asyncio.to_thread(objects.digests, stack, [row.resume_key for row in found.submissions])
     found.undrained = await _left_in_the_end(stack)
     found.log_hits = await asyncio.to_thread(log_hits, stack.log_folder, canary)
     return found
@@ -272,37 +269,6 @@ async def _from_mailer(stack: Stack, found: Evidence) -> None:
         )
         for row in rows
     ]
-
-
-def _objects(stack: Stack, keys: list[str]) -> dict[str, str]:
-    """Read the objects; past a few hundred of them only see that they are there."""
-    s3 = stack.run["s3"]
-    endpoint = urlsplit(s3["endpoint"])
-    client = Minio(
-        endpoint=endpoint.netloc,
-        access_key=s3["access_key"],
-        secret_key=s3["secret_key"],
-        secure=endpoint.scheme == "https",
-    )
-    there: dict[str, str] = {}
-    for index, key in enumerate(keys):
-        try:
-            if index >= _HASHED_OBJECTS:
-                client.stat_object(bucket_name=s3["bucket"], object_name=key)
-                there[key] = ""
-                continue
-            answer = client.get_object(bucket_name=s3["bucket"], object_name=key)
-        except S3Error as error:
-            if error.code != "NoSuchKey":
-                raise
-            continue
-        digest = hashlib.sha256()
-        for chunk in answer.stream(1024 * 1024):
-            digest.update(chunk)
-        answer.release_conn()
-        there[key] = digest.hexdigest()
-    client._http.clear()
-    return there
 
 
 # A next attempt that should have been is none (docs/design.md, invariant 5, with the age set to 0).

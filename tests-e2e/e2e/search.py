@@ -2,15 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from urllib.parse import urlsplit
 
 import httpx
-from minio import Minio
 
-from e2e import evidence
+from e2e import evidence, objects
 from e2e.stack import Stack
-
-CHUNK = 1024 * 1024
 
 
 async def everywhere(stack: Stack, words: Sequence[str]) -> list[str]:
@@ -35,23 +31,7 @@ async def in_tables(stack: Stack, database: str, words: Sequence[str]) -> list[s
 
 def in_objects(stack: Stack, words: Sequence[str]) -> list[str]:
     """Objects that hold one of the words, in their key or as plain bytes."""
-    s3 = stack.run["s3"]
-    endpoint = urlsplit(s3["endpoint"])
-    client = Minio(
-        endpoint=endpoint.netloc,
-        access_key=s3["access_key"],
-        secret_key=s3["secret_key"],
-        secure=endpoint.scheme == "https",
-    )
-    found = []
-    for one in client.list_objects(bucket_name=s3["bucket"], recursive=True):
-        answer = client.get_object(bucket_name=s3["bucket"], object_name=one.object_name)
-        text = str(one.object_name) + answer.read().decode("latin-1")
-        answer.close()
-        answer.release_conn()
-        found += [f"object {one.object_name}: {word}" for word in _in(text, words)]
-    client._http.clear()
-    return found
+    return [f"object {key}: {word}" for key, text in objects.texts(stack) for word in _in(key + text, words)]
 
 
 def in_logs(stack: Stack, words: Iterable[str]) -> list[str]:
