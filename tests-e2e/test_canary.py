@@ -73,7 +73,7 @@ async def knock_with(client: httpx.AsyncClient, canary: str) -> None:
     assert (await client.post(LEADS, content=canary, headers=headers)).is_error
 
 
-async def test_no_log_and_no_metric_names_anybody(
+async def test_s51_no_log_and_no_metric_names_anybody(
     stack: Stack, scenario: Scenario, public: httpx.AsyncClient, staff: httpx.AsyncClient
 ) -> None:
     canary = scenario.crowd.canary

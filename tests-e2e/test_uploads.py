@@ -49,7 +49,7 @@ class MemoryWatch:
         return total
 
 
-async def test_32_uploads_of_10_mib_at_once_grow_the_api_by_at_most_200_mb(
+async def test_s01_32_uploads_of_10_mib_at_once_grow_the_api_by_at_most_200_mb(
     stack: Stack, scenario: Scenario, report: Callable[[str], None]
 ) -> None:
     resume = large_pdf(10 * MIB)

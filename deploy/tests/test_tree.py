@@ -52,5 +52,26 @@ def test_no_tracked_file_holds_both_sides_of_a_merge() -> None:
     assert [name for name in tracked_files() if sides.search((ROOT / name).read_text(errors="replace"))] == []
 
 
-def test_the_lock_file_has_hashes() -> None:
-    assert "--hash=sha256:" in (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("lock", ["requirements.lock", "deploy/requirements.runtime.lock"])
+def test_s59_every_locked_package_has_one_version_and_hashes(lock: str) -> None:
+    packages = [part for part in re.split(r"\n(?! )", (ROOT / lock).read_text()) if part and part[0] != "#"]
+    assert len(packages) > 20
+    assert [part for part in packages if not re.match(r"[\w.\[\]-]+==\S+( ;[^\\]*)? \\\n *--hash=sha256:", part)] == []
+
+
+SECRETS = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\blead_[A-Za-z0-9_-]{43}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b"
+    r"|\beyJ[A-Za-z0-9_-]{20,}\.eyJ[A-Za-z0-9_-]{20,}\."
+)
+
+
+def test_s55_no_tracked_file_holds_a_secret() -> None:
+    """Keys, API keys and tokens of the shapes that there are; passwords of tests are words, and look like it."""
+    assert [name for name in tracked_files() if SECRETS.search((ROOT / name).read_text(errors="replace"))] == []
+
+
+def test_s55_no_tracked_settings_set_a_secret() -> None:
+    secret = re.compile(r"^[A-Z0-9_]*(SECRET|PASSWORD|_KEY|TOKEN)[A-Z0-9_]*=\S", re.MULTILINE)
+    files = [name for name in tracked_files() if name.endswith(".env")]
+    assert len(files) >= 2
+    assert [name for name in files if secret.search((ROOT / name).read_text())] == []

@@ -23,7 +23,7 @@ async def acts(intake: Intake) -> list[tuple[str, int, str | None]]:
     return [(row["action"], row["result"], str(row["lead_id"]) if row["lead_id"] else None) for row in rows]
 
 
-async def test_logins_views_downloads_and_changes_are_on_record(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s50_logins_views_downloads_and_changes_are_on_record(intake: Intake, staff: httpx.AsyncClient) -> None:
     lead = await new_lead(intake)
     for suffix in ("", "/resume", "/timeline"):
         assert (await staff.get(f"{LEADS}/{lead}{suffix}")).status_code == 200
@@ -48,7 +48,7 @@ async def test_logins_views_downloads_and_changes_are_on_record(intake: Intake, 
     assert (detail["from"], detail["to"]) == ("registered", "declined")
 
 
-async def test_a_failed_login_is_on_record_without_what_was_typed(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s50_a_failed_login_is_on_record_without_what_was_typed(intake: Intake, staff: httpx.AsyncClient) -> None:
     for name in (ADMIN[0], "stranger@example.com"):
         await staff.post("/api/v1/auth/token", data={"username": name, "password": "a wrong one"})
     rows = await intake.database.fetch("SELECT actor, result FROM audit WHERE result = 401 ORDER BY seq")
@@ -65,7 +65,7 @@ async def test_the_public_leaves_no_row(intake: Intake) -> None:
     assert await acts(intake) == []
 
 
-async def test_the_application_can_neither_change_nor_remove_a_row(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s50_the_application_can_neither_change_nor_remove_a_row(intake: Intake, staff: httpx.AsyncClient) -> None:
     await staff.get(LEADS)
     application = await asyncpg.connect(plain_url(intake.settings.database_url.get_secret_value()))
     try:
@@ -86,7 +86,7 @@ async def test_the_application_can_neither_change_nor_remove_a_row(intake: Intak
         ("UPDATE audit SET previous_hash = 'x' WHERE seq = 4", 4, "it does not follow the row before it"),
     ],
 )
-async def test_tampering_is_named_by_its_first_row(
+async def test_s50_tampering_is_named_by_its_first_row(
     intake: Intake, staff: httpx.AsyncClient, tampering: str, broken: int, problem: str
 ) -> None:
     for _ in range(4):
@@ -104,7 +104,7 @@ async def test_many_at_once_make_one_chain(intake: Intake, staff: httpx.AsyncCli
     assert (verified.rows, verified.broken_seq) == (21, None)
 
 
-async def test_an_answer_that_cannot_be_recorded_is_withheld(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s50_an_answer_that_cannot_be_recorded_is_withheld(intake: Intake, staff: httpx.AsyncClient) -> None:
     lead = await new_lead(intake)
     await intake.database.execute("ALTER TABLE audit ADD CONSTRAINT full_disk CHECK (seq < 2)")
     answer = await staff.get(f"{LEADS}/{lead}/resume")

@@ -57,7 +57,7 @@ async def answer_for(intake: Intake, lead: str, *services: str) -> None:
         await hear(intake, LeadDataErased(lead_id=UUID(lead), service=service, counts={"rows": 2}))
 
 
-async def test_everything_goes_and_the_receipt_fills_up(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s62_everything_goes_and_the_receipt_fills_up(intake: Intake, staff: httpx.AsyncClient) -> None:
     lead = await submitted(intake)
     await submitted(intake, **{**lead_json(DOCX), **PERSON})
     ada = await new_attorney(staff, intake)
@@ -237,7 +237,7 @@ async def test_an_erasure_and_submissions_at_once_lose_no_submission(intake: Int
     assert await intake.rows("leads") == (1 if erased < 6 else 0)
 
 
-def test_every_table_is_erased_or_holds_nothing_of_a_prospect() -> None:
+def test_s62_every_table_is_erased_or_holds_nothing_of_a_prospect() -> None:
     """A table added later must be named here, or refer to `leads`, or its rows would outlive an erasure."""
     followed = {table.name for table, _ in rows_of_lead(uuid4())}
     assert {"leads", "submissions", "timeline", "repairs", "legal_holds"} <= followed

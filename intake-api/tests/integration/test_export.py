@@ -22,7 +22,7 @@ async def export(staff: httpx.AsyncClient, lead: str) -> tuple[dict[str, object]
     return json.loads(files.pop("lead.json")), files
 
 
-async def test_the_export_is_complete_and_only_the_persons_own(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s62_the_export_is_complete_and_only_the_persons_own(intake: Intake, staff: httpx.AsyncClient) -> None:
     other = lead_json(email="other@example.com", first_name="Somebodyelse")
     assert (await staff.post(LEADS, json=other)).status_code == 201
     lead = (await staff.post(LEADS, json=lead_json(first_name="Zoë"))).json()["id"]

@@ -23,7 +23,7 @@ async def aged(intake: Intake, status: str, days: int) -> str:
     return lead
 
 
-async def test_what_is_due_goes_and_the_rest_stays(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s61_what_is_due_goes_and_the_rest_stays(intake: Intake, staff: httpx.AsyncClient) -> None:
     gone = {await aged(intake, "declined", 30), await aged(intake, "quarantined", 7)}
     kept = {
         await aged(intake, "declined", 29),
@@ -48,7 +48,7 @@ async def test_what_is_due_goes_and_the_rest_stays(intake: Intake, staff: httpx.
     assert await apply_retention(intake.sessions, DAYS) == 0
 
 
-async def test_a_run_by_an_admin_says_how_many(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s61_a_run_by_an_admin_says_how_many(intake: Intake, staff: httpx.AsyncClient) -> None:
     await aged(intake, "declined", 30)
     assert (await staff.get("/api/v1/retention")).json() == {"items": []}
     intake.settings.retention_days.update(DAYS)
@@ -59,7 +59,7 @@ async def test_a_run_by_an_admin_says_how_many(intake: Intake, staff: httpx.Asyn
 
 
 @pytest.mark.parametrize("status", ["registered", "assigned"])
-def test_a_lead_at_work_never_goes_by_age(status: str) -> None:
+def test_s61_a_lead_at_work_never_goes_by_age(status: str) -> None:
     with pytest.raises(ValidationError, match=f"still at work are not erased by age: {status}"):
         IntakeSettings(
             environment="test",

@@ -77,7 +77,7 @@ def test_amqp_url_is_the_default_of_the_services_own(monkeypatch: pytest.MonkeyP
     assert load(SampleSettings).amqp_url.get_secret_value() == f"amqp://shared:{PASSWORD}@other/"
 
 
-def test_secrets_are_not_shown() -> None:
+def test_s55_secrets_are_not_shown() -> None:
     settings = load(SampleSettings)
     assert PASSWORD not in repr(settings)
     assert PASSWORD not in str(settings)
@@ -150,7 +150,7 @@ def test_every_wrong_setting_has_its_own_line(
         ("this-is-the-DEFAULT-key-of-the-service-0", "looks like a placeholder"),
     ],
 )
-def test_production_refuses_a_weak_secret(
+def test_s55_production_refuses_a_weak_secret(
     secret: str, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SAMPLE_TOKEN_KEY", secret)
