@@ -6,7 +6,7 @@ MEMBERS := shared-schemas service-chassis intake-api assignment-worker mailer-wo
 TEST_FOLDERS := $(addsuffix /tests,$(MEMBERS)) deploy/tests $(wildcard tests-model) tests-e2e/chaos/tests tests-e2e
 LOCK = $(or $(wildcard .local/uv/bin/uv),uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(addsuffix /pyproject.toml,$(MEMBERS)) $(addprefix --no-emit-package ,$(MEMBERS))
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap run up down status clean test chaos chaos-short chaos-cluster soak mutation-matrix lint type fmt migrate openapi settings lock
+.PHONY: help bootstrap run up down status clean test schemathesis chaos chaos-short chaos-cluster soak mutation-matrix lint type fmt migrate openapi settings lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ clean: ## stop everything and remove .local/: data, logs, environment
 
 test: bootstrap ## run all tests, those of the parts two at a time; ARGS="-k name" chooses, one at a time
 	@$(if $(ARGS),$(PYTEST) $(ARGS),$(PYTEST) --numprocesses 2 --dist worksteal $(filter-out tests-e2e,$(TEST_FOLDERS)) && $(PYTEST) tests-e2e --ignore tests-e2e/chaos)
+
+schemathesis: bootstrap ## what the OpenAPI document promises, asked of the running service for long: EXAMPLES=100 SEED=7
+	@TEST_SERVICES=$${TEST_SERVICES:-embedded} SCHEMATHESIS_PHASES=examples,coverage,fuzzing,stateful SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),50) SCHEMATHESIS_SEED=$(or $(SEED),$$RANDOM) $(BIN)/pytest -s intake-api/tests/integration/test_schemathesis.py
 
 chaos: bootstrap ## faults on purpose, with seeds, resumable: SCENARIO=F30 SEED=7 RUNS=20; what ran: `make chaos ARGS=report`
 	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos $(or $(ARGS),run $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)))

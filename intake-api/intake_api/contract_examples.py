@@ -50,6 +50,8 @@ _BY_NAME: dict[str, Any] = {
     "origin": "192.0.2.0/24",
     "action": "get_lead",
     "type": "lead.registered",
+    "status": "assigned",
+    "role": "intake",
     "starts_at": "2026-07-01T00:00:00Z",
     "ends_at": "2026-07-15T00:00:00Z",
     "limit": 20,
@@ -66,13 +68,11 @@ _PLAIN = {"string": "text", "integer": 1, "number": 1.0, "boolean": False}
 
 def example_of(schema: Schema, components: dict[str, Schema], name: str = "") -> Any:
     """An example that the schema takes. ``components`` are what it may refer to, ``name`` is the field it is of."""
-    if "$ref" in schema:
-        return example_of(components[schema["$ref"].rpartition("/")[2]], components, name)
-    if "anyOf" in schema:
-        return example_of(next(one for one in schema["anyOf"] if one.get("type") != "null"), components, name)
-    for given in ("examples", "enum"):
-        if schema.get(given):
-            return schema[given][0]
+    schema = _chosen(schema, components, name)
+    if schema.get("examples"):
+        return schema["examples"][0]
+    if "enum" in schema:
+        return _BY_NAME[name] if _BY_NAME.get(name) in schema["enum"] else schema["enum"][0]
     kind = schema.get("type", "object")
     if kind == "array":
         return [] if name in _LEFT_EMPTY else [example_of(schema["items"], components, name)]
@@ -82,6 +82,21 @@ def example_of(schema: Schema, components: dict[str, Schema], name: str = "") ->
     return _plain_example(schema, kind, name)
 
 
+def _chosen(schema: Schema, components: dict[str, Schema], name: str) -> Schema:
+    """Follow references, and take the first of several that is not null."""
+    while True:
+        if "$ref" in schema:
+            schema = components[schema["$ref"].rpartition("/")[2]]
+        elif several := schema.get("anyOf") or schema.get("oneOf"):
+            if name in _LEFT_NULL and {"type": "null"} in several:
+                return {"examples": [None]}
+            schema = next(one for one in several if one.get("type") != "null")
+        elif "const" in schema:
+            return {"examples": [schema["const"]]}
+        else:
+            return schema
+
+
 def _plain_example(schema: Schema, kind: str, name: str) -> Any:
     named = _BY_NAME.get(name)
     if isinstance(named, _KINDS[kind]):
@@ -89,4 +104,5 @@ def _plain_example(schema: Schema, kind: str, name: str) -> Any:
     return _BY_FORMAT.get(schema.get("format", ""), schema.get("default") or _PLAIN[kind])
 
 
+_LEFT_NULL = frozenset({"reached_out_by", "attorney_id", "merged_into", "waiting_reason", "waiting_since"})
 _LEFT_EMPTY = frozenset({"quarantine_reasons", "resume_flags", "absences", "reasons", "errors", "waiting_for"})

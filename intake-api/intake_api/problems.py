@@ -14,6 +14,7 @@ from service_chassis.transient import is_dependency_away
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Route
 
 from intake_api import exceptions as errors
 from intake_api.body_limits import BodyTooLargeError, BodyTooSlowError
@@ -206,7 +207,7 @@ def install(app: FastAPI) -> None:
     for kind, render in _RENDERERS.items():
         app.add_exception_handler(kind, _handler(render))
     app.add_exception_handler(RequestValidationError, _handler(_invalid_request))
-    app.add_exception_handler(HTTPException, _handler(_http_error))
+    app.add_exception_handler(HTTPException, _answer_http_error)
     for away in (SQLAlchemyError, OSError, TimeoutError):
         app.add_exception_handler(away, _handler(dependency_problem))
 
@@ -222,6 +223,8 @@ def _invalid_request(error: RequestValidationError) -> JSONResponse:
     entries: dict[str, str] = {}
     for found in error.errors():
         place = [str(part) for part in found["loc"] if part not in {"body", "query", "path", "header"}]
+        if len(place) > 1 and _is_tag(place[0], error.body):
+            del place[0]
         if found["type"] == "json_invalid":
             place = ["body"]
         detail = "is required" if found["type"] == "missing" else str(found["msg"]).removeprefix("Value error, ")
@@ -229,11 +232,35 @@ def _invalid_request(error: RequestValidationError) -> JSONResponse:
     return invalid_fields(tuple(errors.FieldError(field, detail) for field, detail in entries.items()))
 
 
+def _is_tag(name: str, body: Any) -> bool:
+    """Whether a place begins with the kind of body that was sent (pydantic puts a union's tag there), not a field."""
+    return isinstance(body, dict) and name not in body and name in body.values()
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code != 405:
+        return _http_error(error)
+    return problem(
+        405, "method-not-allowed", "this route has other methods: see Allow", headers={"Allow": _methods_of(request)}
+    )
+
+
+def _methods_of(request: Request) -> str:
+    """All methods of the route (RFC 9110 s. 10.2.1): each of them is a route of its own to the router."""
+    matching = [
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    nearest = min((route.path for route in matching), key=lambda path: path.count("{"), default="")
+    return ", ".join(sorted({method for one in matching if one.path == nearest for method in one.methods or ()}))
+
+
 def _http_error(error: HTTPException) -> JSONResponse:
     if error.status_code == 400 and "parsing the body" in str(error.detail):
         return invalid_fields((errors.FieldError("body", "is not valid JSON: send one JSON object"),))
-    kinds = {404: "not-found", 405: "method-not-allowed"}
-    kind = kinds.get(error.status_code, "http-error")
+    kind = "not-found" if error.status_code == 404 else "http-error"
     return problem(error.status_code, kind, str(error.detail), headers=error.headers)
 
 

@@ -1,11 +1,10 @@
 """One change of many leads in one request."""
 
-from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from intake_api.lead_status import LeadStatus
 from intake_api.problems import describe
@@ -19,73 +18,65 @@ router = APIRouter(prefix="/api/v1/leads", tags=["leads"])
 MOST_LEADS = 200
 
 
-class Action(StrEnum):
-    """What is done with every lead."""
-
-    REASSIGN = "reassign"
-    STATUS = "status"
-    RELEASE = "release"
-    DISCARD = "discard"
+def _unique(lead_ids: list[UUID]) -> list[UUID]:
+    if len(set(lead_ids)) < len(lead_ids):
+        raise ValueError("names a lead twice")
+    return lead_ids
 
 
-_FIELDS_OF = {
-    Action.REASSIGN: {"assigned_to"},
-    Action.STATUS: {"status", "reached_out_by"},
-    Action.RELEASE: set[str](),
-    Action.DISCARD: set[str](),
-}
-_REQUIRED_OF = {Action.REASSIGN: "assigned_to", Action.STATUS: "status"}
+LeadIds = Annotated[
+    list[UUID],
+    Field(min_length=1, max_length=MOST_LEADS, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_unique),
+]
 
 
-class BulkChange(BaseModel):
-    """What to do with which leads. ``assigned_to: null`` asks for a new automatic choice."""
+class ManyLeads(BaseModel):
+    """Which leads, and whether to find out only what would happen."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "action": "reassign",
-                    "lead_ids": ["3f0c3a36-2f0c-4b7e-9a4c-0d6a2b9f2c11"],
-                    "assigned_to": None,
-                    "dry_run": True,
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    action: Action
-    lead_ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_LEADS)]
-    assigned_to: UUID | None = None
-    status: LeadStatus | None = None
-    reached_out_by: UUID | None = None
+    lead_ids: LeadIds
     dry_run: bool = Field(False, description="Find out what would happen, and change nothing")
 
-    @model_validator(mode="after")
-    def _fields_fit_the_action(self) -> Self:
-        given = self.model_fields_set & {"assigned_to", "status", "reached_out_by"}
-        if strangers := sorted(given - _FIELDS_OF[self.action]):
-            raise ValueError(f"{', '.join(strangers)} has no meaning for the action {self.action}")
-        needed = _REQUIRED_OF.get(self.action)
-        if needed and (needed not in given or (needed == "status" and self.status is None)):
-            raise ValueError(f"the action {self.action} needs {needed}")
-        if len(set(self.lead_ids)) < len(self.lead_ids):
-            raise ValueError("lead_ids names a lead twice")
-        return self
+
+class ReassignMany(ManyLeads):
+    """Give the leads to this attorney; null asks for a new automatic choice."""
+
+    action: Literal["reassign"]
+    assigned_to: UUID | None
 
     @property
     def change(self) -> LeadChange:
         """The change of each lead."""
-        if self.action is Action.RELEASE:
-            return RELEASE
-        if self.action is Action.DISCARD:
-            return DISCARD
-        return LeadChange(
-            status=self.status,
-            reached_out_by=self.reached_out_by,
-            assigned_to=self.assigned_to,
-            changes_owner=self.action is Action.REASSIGN,
-        )
+        return LeadChange(assigned_to=self.assigned_to, changes_owner=True)
+
+
+class MoveMany(ManyLeads):
+    """Move the leads to this status."""
+
+    action: Literal["status"]
+    status: LeadStatus
+    reached_out_by: UUID | None = None
+
+    @property
+    def change(self) -> LeadChange:
+        """The change of each lead."""
+        return LeadChange(status=self.status, reached_out_by=self.reached_out_by)
+
+
+class SettleMany(ManyLeads):
+    """Release the leads from quarantine, or discard them."""
+
+    action: Literal["release", "discard"]
+
+    @property
+    def change(self) -> LeadChange:
+        """The change of each lead."""
+        return RELEASE if self.action == "release" else DISCARD
+
+
+BulkChange = Annotated[ReassignMany | MoveMany | SettleMany, Field(discriminator="action")]
 
 
 class BulkItem(BaseModel):

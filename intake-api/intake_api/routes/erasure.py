@@ -1,25 +1,20 @@
 """Erasing a lead, and the receipt that says when it is gone everywhere."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict
 
 from intake_api.erasure_models import Erasure, LegalHold
-from intake_api.plain_text import plain_text
 from intake_api.routes.context import Admin, World
-from intake_api.routes.schemas import problems
+from intake_api.routes.schemas import ShortText, problems
 from intake_api.use_cases.erase_lead import erase_lead, find_erasure
 from intake_api.use_cases.finish_erasures import HEARERS
 from intake_api.use_cases.hold_lead import place_hold, release_hold
 
 router = APIRouter(prefix="/api/v1", tags=["privacy"])
-
-Reference = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(plain_text)
-]
 
 
 class ServiceAnswer(BaseModel):
@@ -66,7 +61,7 @@ class NewHold(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reference: Reference
+    reference: ShortText
 
 
 class HoldBody(BaseModel):

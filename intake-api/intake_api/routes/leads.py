@@ -50,7 +50,14 @@ async def post_lead(
     response: Response,
     world: World,
     client: Client,
-    idempotency_key: Annotated[str | None, Header(description="Makes a repeated request safe, for 24 hours")] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Makes a repeated request safe, for 24 hours: 1 to 255 printable ASCII characters",
+            json_schema_extra={"pattern": r"^[\x21-\x7e]{1,255}$"},
+            examples=["6e2f6c3e-1b7e-4a53-9d55-6c1a4b9d7f10"],
+        ),
+    ] = None,
 ) -> LeadBody:
     """Store a prospect's submission. 201 means that it is durable, resume and all."""
     form = world.form

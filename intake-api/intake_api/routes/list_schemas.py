@@ -7,7 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from intake_api.lead_status import LeadStatus
 from intake_api.list_query import LeadQuery, Sort
-from intake_api.plain_text import plain_text
+from intake_api.plain_text import PLAIN_NOT_BLANK_PATTERN, plain_text
 from intake_api.routes.schemas import LeadBody, PlainText, ShortText
 from intake_api.signer import LONGEST
 
@@ -16,7 +16,10 @@ LARGEST_LEAD_OFFSET = 1_000_000
 MOST_WORDS = 5
 
 SearchText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=2, max_length=100), AfterValidator(plain_text)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=2, max_length=100),
+    AfterValidator(plain_text),
+    Field(json_schema_extra={"pattern": PLAIN_NOT_BLANK_PATTERN}),
 ]
 
 

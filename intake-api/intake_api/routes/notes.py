@@ -5,9 +5,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from intake_api.plain_text import has_controls
+from intake_api.plain_text import LINES_NOT_BLANK_PATTERN, has_controls
 from intake_api.routes.context import LeadReader, LeadWriter, World
 from intake_api.routes.schemas import problems
 from intake_api.use_cases.write_note import read_notes, write_note
@@ -25,7 +25,10 @@ def _lines(text: str) -> str:
 
 
 NoteText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NOTE_LENGTH), AfterValidator(_lines)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=NOTE_LENGTH),
+    AfterValidator(_lines),
+    Field(json_schema_extra={"pattern": LINES_NOT_BLANK_PATTERN}),
 ]
 
 

@@ -9,13 +9,21 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from intake_api.address import parse_address
 from intake_api.lead_status import LeadStatus
 from intake_api.models import Attorney, Lead, Submission, TimelineEntry
-from intake_api.plain_text import plain_text
+from intake_api.plain_text import PLAIN_NOT_BLANK_PATTERN, PLAIN_PATTERN, plain_text
 from intake_api.use_cases.register_lead import Registered
 
 ShortText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(plain_text)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(plain_text),
+    Field(json_schema_extra={"pattern": PLAIN_NOT_BLANK_PATTERN}),
 ]
-PlainText = Annotated[str, StringConstraints(max_length=200), AfterValidator(plain_text)]
+PlainText = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    AfterValidator(plain_text),
+    Field(json_schema_extra={"pattern": PLAIN_PATTERN}),
+]
 Address = Annotated[str, AfterValidator(parse_address)]
 LARGEST_OFFSET = 2**31 - 1
 
@@ -144,7 +152,9 @@ class LeadDetail(LeadBody):
 class LeadPatch(BaseModel):
     """What staff may change. ``assigned_to: null`` asks for a new automatic choice."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"minProperties": 1, "examples": [{"status": "declined"}]}
+    )
 
     status: LeadStatus | None = None
     reached_out_by: UUID | None = None

@@ -39,7 +39,12 @@ SUBMISSION_SCHEMA: dict[str, Any] = {
                     "required": _REQUIRED,
                     "properties": {
                         **_FIELDS,
-                        "resume": {"type": "string", "contentEncoding": "base64", "description": "At most 10 MiB"},
+                        "resume": {
+                            "type": "string",
+                            "contentEncoding": "base64",
+                            "minLength": 4,
+                            "description": "At most 10 MiB",
+                        },
                         "resume_filename": {"type": "string", "maxLength": FILENAME_LENGTH},
                     },
                 }

@@ -66,6 +66,6 @@ def test_every_problem_type_is_documented() -> None:
     anywhere = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     kinds = set(re.findall(r"\bproblem\(\s*\d{3},\s*\"([a-z-]+)\"", anywhere))
     by_status = (package / "problems.py").read_text(encoding="utf-8")
-    kinds |= set(re.findall(r"\d{3}: \"([a-z-]+)\"", by_status)) | {"invalid-fields", "http-error"}
+    kinds |= set(re.findall(r"\d{3}: \"([a-z-]+)\"", by_status)) | {"invalid-fields", "http-error", "not-found"}
     documented = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs/problems.md").read_text(encoding="utf-8"), re.M))
     assert documented == kinds
