@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -56,6 +57,7 @@ from intake_api.uploads import Uploads, body_limit
 log = structlog.get_logger(__name__)
 
 ORDINARY_BODY_BYTES = 64 * 1024
+NO_DOCS: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
 
 
 def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
@@ -92,6 +94,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         version="1",
         summary="A law firm's front door: leads stored, assigned and answered.",
         lifespan=lifespan,
+        **({} if settings.api_docs else NO_DOCS),
     )
     app.state.outside = outside
     for module in (

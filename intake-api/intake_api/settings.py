@@ -45,6 +45,8 @@ class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, Watchd
     api_ops_port: Port = Field(8090, description="Ops port of the HTTP process")
     worker_ops_port: Port = Field(8040, description="Ops port of the message process")
 
+    api_docs: bool = Field(True, description="Serve /docs, /redoc and /openapi.json")
+
     auth_secret: SecretStr = Field(SecretStr(""), description="Key that signs access tokens (HS256), 32 bytes or more")
     auth_keys_file: Path | None = Field(
         None,
