@@ -29,6 +29,7 @@ _KINDS = {
     404: ("not-found", "there is no such thing"),
     408: ("body-too-slow", "the body did not arrive in time; send it again"),
     409: ("illegal-move", "a lead that is reached_out cannot become assigned"),
+    410: ("resume-withdrawn", "the prospect has withdrawn the resume"),
     412: ("stale-etag", "the lead has changed since you read it; read it again and decide anew"),
     413: ("body-too-large", "the body is larger than the 65536 bytes that this route takes"),
     415: ("unsupported-body", "send application/json or multipart/form-data"),

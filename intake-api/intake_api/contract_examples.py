@@ -37,7 +37,7 @@ _BY_NAME: dict[str, Any] = {
     "queue": "mailer.outreach",
     "message_type": "lead.assigned.v1",
     "rule": "least-busy-1",
-    "reference": "2026-0142",
+    "reference": "H4WA-YNRP",
     "lacks": "owner",
     "error_type": "ValueError",
     "error_place": "mailer_worker.handlers:24",

@@ -116,6 +116,18 @@ class IllegalMoveError(IntakeError):
         return {"current_status": self.status, "legal_statuses": list(self.legal)}
 
 
+class ReceiptNotFoundError(IntakeError):
+    """There is no submission of this link: never was, is gone, or the link was revoked. Deliberately the same."""
+
+
+class ResumeKeptError(IntakeError):
+    """The resume may not be changed or taken away now. Why is not the prospect's to know."""
+
+
+class ResumeWithdrawnError(IntakeError):
+    """The prospect has withdrawn the resume."""
+
+
 class OutreachNotPossibleError(IntakeError):
     """No mail can be sent for this lead now; the text says why and what to do."""
 

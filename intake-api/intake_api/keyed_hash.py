@@ -10,7 +10,7 @@ _PURPOSE = b"intake-api public form"
 def form_key(settings: IntakeSettings) -> bytes:
     """The key of form tokens and of hashes: the form's own secret, else one made from the tokens' secret.
 
-    A new secret starts all counters anew and puts open forms into quarantine; nothing is lost by it.
+    A new secret starts all counters anew, puts open forms into quarantine and ends all receipt links; no lead is lost.
     """
     own = settings.form_secret.get_secret_value() or settings.auth_secret.get_secret_value()
     return hashlib.blake2b(_PURPOSE, key=hashlib.sha512(own.encode()).digest(), digest_size=32).digest()

@@ -16,13 +16,14 @@ from service_chassis.ops import ops_app
 from service_chassis.settings import load
 from service_chassis.telemetry import configure_logging
 
-from intake_api import contract, problems
+from intake_api import contract, problems, receipt_link
 from intake_api.audit_middleware import Audit
 from intake_api.body_limits import BodyLimit, BodyLimits
 from intake_api.client_address import ForwardedClient
 from intake_api.cross_origin import CrossOrigin, cross_origin
 from intake_api.form import Form
 from intake_api.form_settings import listed
+from intake_api.keyed_hash import form_key
 from intake_api.middleware import Trace
 from intake_api.oidc import OidcIssuer
 from intake_api.passwords import make_passwords
@@ -42,6 +43,7 @@ from intake_api.routes import (
     notes,
     operations,
     outreach,
+    receipts,
     retention,
     submissions,
     users,
@@ -75,7 +77,8 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         form=Form(settings),
         passwords=make_passwords(settings),
         tokens=make_tokens(settings, keys),
-        signer=Signer(keys),
+        signer=Signer(keys.secrets),
+        receipt_signer=Signer(lambda: [form_key(settings)]),
         oidc=OidcIssuer(settings.oidc_issuer, settings.oidc_client_id) if settings.oidc_issuer else None,
     )
 
@@ -102,6 +105,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         lead_lists,
         bulk,
         leads,
+        receipts,
         notes,
         outreach,
         submissions,
@@ -124,7 +128,8 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
 
     def limit_of(method: str, path: str) -> BodyLimit:
         is_submission = method == "POST" and path.rstrip("/") == "/api/v1/leads"
-        return submission if is_submission else ordinary
+        is_replacement = method == "PUT" and path.startswith(f"{receipt_link.PREFIX}/")
+        return submission if is_submission or is_replacement else ordinary
 
     app.add_middleware(BodyLimits, limit_of=limit_of, deadline=settings.upload_deadline)
     app.add_middleware(Audit, sessions=outside.sessions)

@@ -23,11 +23,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from intake_api import account_models, audit_models, erasure_models, form_models
+from intake_api import account_models, audit_models, erasure_models, form_models, receipt_models
 from intake_api.declarative import Base
 
 CHASSIS_TABLES = (outbox, inbox, failures, delivery_marks)
-OTHER_MODELS = (account_models, audit_models, erasure_models, form_models)
+OTHER_MODELS = (account_models, audit_models, erasure_models, form_models, receipt_models)
 """Where more tables of this service are; importing them is what adds them to `metadata`."""
 
 
@@ -97,7 +97,8 @@ class Lead(Base):
 class Submission(Base):
     """One POST: what was typed, and its resume object.
 
-    Of a row only ``lead_id`` (merged, unlinked) and what is known of the resume's safety ever change.
+    Of a row only ``lead_id`` (merged, unlinked), what is known of the resume's safety, and the resume itself (by the
+    prospect's private link) ever change.
     """
 
     __tablename__ = "submissions"
@@ -127,7 +128,7 @@ class Submission(Base):
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (
-        CheckConstraint("resume_state IN ('accepted', 'flagged', 'quarantined')", name="resume_state"),
+        CheckConstraint("resume_state IN ('accepted', 'flagged', 'quarantined', 'withdrawn')", name="resume_state"),
         Index("ix_submissions_quarantined", "received_at", postgresql_where=text("resume_state = 'quarantined'")),
     )
 

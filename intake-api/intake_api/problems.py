@@ -112,6 +112,13 @@ _RENDERERS: dict[type[Exception], Render] = {
         409, "legal-hold", "the lead is under a legal hold; release that first (DELETE its legal-hold)"
     ),
     errors.IllegalMoveError: lambda e: problem(409, "illegal-move", str(e), **e.extensions()),
+    errors.ReceiptNotFoundError: lambda _: problem(
+        404, "receipt-not-found", "this link leads to no submission; it may have been revoked"
+    ),
+    errors.ResumeKeptError: lambda _: problem(
+        409, "resume-kept", "the resume cannot be changed at present; please write to us"
+    ),
+    errors.ResumeWithdrawnError: lambda _: problem(410, "resume-withdrawn", "the prospect has withdrawn the resume"),
     errors.OutreachNotPossibleError: lambda e: problem(409, "outreach-not-possible", str(e)),
     errors.StaleEtagError: lambda e: problem(
         412,

@@ -9,6 +9,8 @@ FLAGGED = "flagged"
 """Staff are told why, and may download it."""
 QUARANTINED = "quarantined"
 """Its download is refused: malware, or not scanned yet."""
+WITHDRAWN = "withdrawn"
+"""The prospect took it away: there is no object any more."""
 
 MALWARE = "malware"
 UNSCANNED = "unscanned"

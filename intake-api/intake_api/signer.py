@@ -1,13 +1,12 @@
 """Values that leave the service and come back unchanged, or are refused: cursors and receipt links.
 
-Signed by the keys of the access tokens, for one purpose each: a cursor is no receipt link and neither is a token.
+Each for one purpose: a cursor is no receipt link, and neither is an access token.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
-
-from intake_api.signing_keys import SigningKeys
 
 LONGEST = 1024
 """Characters; nothing that we sign is longer."""
@@ -20,7 +19,8 @@ class UnsignedError(ValueError):
 class Signer:
     """Signs and reads values of JSON's types; ``purpose`` keeps the kinds apart."""
 
-    def __init__(self, keys: SigningKeys) -> None:
+    def __init__(self, keys: Callable[[], Sequence[str | bytes]]) -> None:
+        """``keys`` gives the secrets in use, the signing one last."""
         self._keys = keys
 
     def sign(self, purpose: str, value: Any) -> str:
@@ -38,4 +38,4 @@ class Signer:
             raise UnsignedError from error
 
     def _serializer(self, purpose: str) -> URLSafeSerializer:
-        return URLSafeSerializer(self._keys.secrets(), salt=f"intake-api.{purpose}")
+        return URLSafeSerializer(list(self._keys()), salt=f"intake-api.{purpose}")

@@ -137,6 +137,15 @@ def check(
     )
 
 
+def check_resume(fields: Mapping[str, Any], content: BinaryIO | None, filename: object, *, limit: int) -> Resume:
+    """Check a resume alone. Raises InvalidFieldsError."""
+    errors: list[FieldError] = []
+    resume = _resume(fields, content, filename, limit, errors)
+    if resume is None:
+        raise InvalidFieldsError(errors)
+    return resume
+
+
 def _name(fields: Mapping[str, Any], field: str, errors: list[FieldError]) -> str:
     value = fields.get(field)
     if value is None:

@@ -6,10 +6,10 @@ not memory.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from typing import Any, BinaryIO
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, BinaryIO, TypeVar
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from intake_api.body_limits import BodyTooLargeError, BodyTooSlowError
 from intake_api.exceptions import FieldError, InvalidFieldsError, UnsupportedBodyError
-from intake_api.submission import NewSubmission, check, decode_json, spooled_file
+from intake_api.submission import NewSubmission, Resume, check, check_resume, decode_json, spooled_file
 
 MAX_FIELDS = 20
 MAX_FIELD_BYTES = 64 * 1024
@@ -29,6 +29,12 @@ ENVELOPE_BYTES = 512 * 1024
 def body_limit(upload_limit: int) -> int:
     """The largest body of a submission: a resume of ``upload_limit`` bytes in base64, and its fields."""
     return (upload_limit + 2) // 3 * 4 + ENVELOPE_BYTES
+
+
+Parts = tuple[dict[str, Any], BinaryIO | None, object]
+"""A body taken apart: its fields, the resume's bytes, and the name they came with."""
+
+Done = TypeVar("Done")
 
 
 class Uploads:
@@ -48,34 +54,41 @@ class Uploads:
 
         Raises InvalidFieldsError, UnsupportedBodyError, and what the body limits raise.
         """
+        async with self._parts(request) as (fields, content, filename):
+            yield await self._run(lambda: check(fields, content, filename, limit=self._limit, region=self._region))
+
+    @asynccontextmanager
+    async def read_resume(self, request: Request) -> AsyncIterator[Resume]:
+        """The same for a resume alone."""
+        async with self._parts(request) as (fields, content, filename):
+            yield await self._run(lambda: check_resume(fields, content, filename, limit=self._limit))
+
+    def _parts(self, request: Request) -> AbstractAsyncContextManager[Parts]:
         media_type = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
         if media_type == "application/json":
-            async with self._read_json(request) as submission:
-                yield submission
-        elif media_type == "multipart/form-data":
-            async with self._read_form(request) as submission:
-                yield submission
-        else:
-            raise UnsupportedBodyError
+            return self._read_json(request)
+        if media_type == "multipart/form-data":
+            return self._read_form(request)
+        raise UnsupportedBodyError
 
     def close(self) -> None:
         """Let go of the decoding thread."""
         self._decoder.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
-    async def _read_json(self, request: Request) -> AsyncIterator[NewSubmission]:
+    async def _read_json(self, request: Request) -> AsyncIterator[Parts]:
         with spooled_file() as body:
             async for chunk in request.stream():
                 body.write(chunk)
             fields, content = await self._decode(body)
         try:
-            yield await self._check(fields, content, fields.get("resume_filename"))
+            yield fields, content, fields.get("resume_filename")
         finally:
             if content is not None:
                 content.close()
 
     @asynccontextmanager
-    async def _read_form(self, request: Request) -> AsyncIterator[NewSubmission]:
+    async def _read_form(self, request: Request) -> AsyncIterator[Parts]:
         try:
             form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
         except (BodyTooLargeError, BodyTooSlowError):
@@ -93,15 +106,12 @@ class Uploads:
                     fields[name] = value
                 elif name == "resume":
                     content, filename = value.file, value.filename or None
-            yield await self._check(fields, content, filename)
+            yield fields, content, filename
         finally:
             await form.close()
 
     async def _decode(self, body: BinaryIO) -> tuple[dict[str, Any], BinaryIO | None]:
-        return await asyncio.get_running_loop().run_in_executor(self._decoder, decode_json, body)
+        return await self._run(lambda: decode_json(body))
 
-    async def _check(self, fields: dict[str, Any], content: BinaryIO | None, filename: object) -> NewSubmission:
-        def work() -> NewSubmission:
-            return check(fields, content, filename, limit=self._limit, region=self._region)
-
+    async def _run(self, work: Callable[[], Done]) -> Done:
         return await asyncio.get_running_loop().run_in_executor(self._decoder, work)

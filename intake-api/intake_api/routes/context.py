@@ -40,6 +40,7 @@ class Outside:
     passwords: Passwords
     tokens: AccessTokens
     signer: Signer
+    receipt_signer: Signer
     oidc: OidcIssuer | None
 
 

@@ -11,9 +11,15 @@ from starlette.responses import StreamingResponse
 
 from intake_api import repository
 from intake_api.etag import etag_of, require_match
-from intake_api.exceptions import FieldError, InvalidFieldsError, ResumeMissingError, ResumeQuarantinedError
+from intake_api.exceptions import (
+    FieldError,
+    InvalidFieldsError,
+    ResumeMissingError,
+    ResumeQuarantinedError,
+    ResumeWithdrawnError,
+)
 from intake_api.models import Submission
-from intake_api.resume_safety_state import QUARANTINED
+from intake_api.resume_safety_state import QUARANTINED, WITHDRAWN
 from intake_api.routes.context import Client, LeadReader, LeadWriter, World
 from intake_api.routes.recorded_attempt import recorded_attempt
 from intake_api.routes.schemas import (
@@ -21,6 +27,7 @@ from intake_api.routes.schemas import (
     LeadDetail,
     LeadPatch,
     SubmissionBody,
+    SubmittedLead,
     TimelineBody,
     TimelineEntryBody,
     problems,
@@ -30,6 +37,7 @@ from intake_api.use_cases.change_lead import LeadChange, change_lead
 from intake_api.use_cases.claim_key import hash_key
 from intake_api.use_cases.register_lead import register_lead
 from intake_api.use_cases.take_allowance import take_allowance
+from intake_api.use_cases.use_receipt import mark_seen
 
 router = APIRouter(prefix="/api/v1/leads", tags=["leads"])
 
@@ -40,7 +48,7 @@ _ETAG_HEADER = {"headers": {"ETag": {"description": "The state of the lead", "sc
 @router.post(
     "",
     status_code=201,
-    response_model=LeadBody,
+    response_model=SubmittedLead,
     responses=problems(400, 408, 409, 413, 415, 422, 429, 503),
     openapi_extra=SUBMISSION_SCHEMA,
     summary="Submit a lead (public)",
@@ -58,7 +66,7 @@ async def post_lead(
             examples=["6e2f6c3e-1b7e-4a53-9d55-6c1a4b9d7f10"],
         ),
     ] = None,
-) -> LeadBody:
+) -> SubmittedLead:
     """Store a prospect's submission. 201 means that it is durable, resume and all."""
     form = world.form
     async with recorded_attempt(world, client) as attempt:
@@ -82,7 +90,7 @@ async def post_lead(
     response.headers["Location"] = f"/api/v1/leads/{registered.lead_id}"
     if registered.is_replay:
         response.headers["Idempotency-Replayed"] = "true"
-    return LeadBody.receipt(registered)
+    return SubmittedLead.receipt(registered, world.receipt_signer)
 
 
 @router.get("/{lead_id}", response_model=LeadDetail, responses={200: _ETAG_HEADER, **problems(401, 403, 404, 422)})
@@ -91,6 +99,8 @@ async def get_lead(world: World, caller: LeadReader, lead_id: UUID, response: Re
     async with world.sessions() as session:
         lead = await repository.find_lead(session, lead_id, caller)
         submissions = await repository.submissions_of(session, lead_id)
+    if caller.role is not None:
+        await mark_seen(world.sessions, lead_id)
     response.headers["ETag"] = etag_of(lead)
     detail = LeadDetail.of(lead)
     detail.submissions = [SubmissionBody.of(row) for row in submissions]
@@ -126,7 +136,9 @@ async def patch_lead(
     return LeadBody.of(lead)
 
 
-@router.get("/{lead_id}/resume", response_class=StreamingResponse, responses=problems(401, 403, 404, 409, 422, 503))
+@router.get(
+    "/{lead_id}/resume", response_class=StreamingResponse, responses=problems(401, 403, 404, 409, 410, 422, 503)
+)
 async def get_resume(
     world: World, caller: LeadReader, lead_id: UUID, submission: Annotated[UUID | None, Query()] = None
 ) -> Response:
@@ -135,9 +147,13 @@ async def get_resume(
         await repository.find_lead(session, lead_id, caller)
         rows = await repository.submissions_of(session, lead_id)
     row = _chosen(rows, submission)
+    if row.resume_state == WITHDRAWN:
+        raise ResumeWithdrawnError
     if row.resume_state == QUARANTINED:
         raise ResumeQuarantinedError(row.resume_flags)
     content = await world.store.open(row.resume_key)
+    if caller.role is not None:
+        await mark_seen(world.sessions, lead_id, row.id)
     return StreamingResponse(
         content,
         media_type=row.resume_type,

@@ -10,6 +10,8 @@ from intake_api.address import parse_address
 from intake_api.lead_status import LeadStatus
 from intake_api.models import Attorney, Lead, Submission, TimelineEntry
 from intake_api.plain_text import PLAIN_NOT_BLANK_PATTERN, PLAIN_PATTERN, plain_text
+from intake_api.receipt_link import ReceiptLink, reference_of
+from intake_api.signer import Signer
 from intake_api.use_cases.register_lead import Registered
 
 ShortText = Annotated[
@@ -37,6 +39,7 @@ class SubmissionBody(BaseModel):
     """One POST of the prospect; ``resume_url`` serves its own document."""
 
     id: UUID
+    reference: str
     received_at: datetime
     resume_filename: str
     resume_size: int
@@ -61,6 +64,7 @@ class SubmissionBody(BaseModel):
         """Encode a submission."""
         return cls(
             id=row.id,
+            reference=reference_of(row.id),
             received_at=row.received_at,
             resume_filename=row.resume_filename,
             resume_size=row.resume_size,
@@ -128,8 +132,18 @@ class LeadBody(BaseModel):
             updated_at=lead.updated_at,
         )
 
+
+class SubmittedLead(LeadBody):
+    """The public answer to a submission, with its receipt: ``reference`` to name it, ``receipt_url`` to come back.
+
+    Whoever has ``receipt_url`` may use it: it is the prospect's alone.
+    """
+
+    reference: str
+    receipt_url: str
+
     @classmethod
-    def receipt(cls, registered: Registered) -> Self:
+    def receipt(cls, registered: Registered, signer: Signer) -> Self:
         """Encode the public answer: the same for known and new addresses."""
         return cls(
             id=registered.lead_id,
@@ -140,6 +154,8 @@ class LeadBody(BaseModel):
             resume_url=resume_url(registered.lead_id),
             created_at=registered.received_at,
             updated_at=registered.received_at,
+            reference=reference_of(registered.submission_id),
+            receipt_url=ReceiptLink(registered.submission_id).url(signer),
         )
 
 

@@ -29,6 +29,24 @@ _FIELDS = {
 }
 _REQUIRED = ["first_name", "last_name", "email", "resume"]
 
+_RESUME_IN_JSON: dict[str, Any] = {
+    "resume": {"type": "string", "contentEncoding": "base64", "minLength": 4, "description": "At most 10 MiB"},
+    "resume_filename": {"type": "string", "maxLength": FILENAME_LENGTH},
+}
+_RESUME_IN_FORM: dict[str, Any] = {"resume": {"type": "string", "format": "binary"}}
+
+RESUME_SCHEMA: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object", "required": ["resume"], "properties": _RESUME_IN_JSON}},
+            "multipart/form-data": {
+                "schema": {"type": "object", "required": ["resume"], "properties": _RESUME_IN_FORM}
+            },
+        },
+    }
+}
+
 SUBMISSION_SCHEMA: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -39,13 +57,7 @@ SUBMISSION_SCHEMA: dict[str, Any] = {
                     "required": _REQUIRED,
                     "properties": {
                         **_FIELDS,
-                        "resume": {
-                            "type": "string",
-                            "contentEncoding": "base64",
-                            "minLength": 4,
-                            "description": "At most 10 MiB",
-                        },
-                        "resume_filename": {"type": "string", "maxLength": FILENAME_LENGTH},
+                        **_RESUME_IN_JSON,
                     },
                 }
             },
@@ -53,7 +65,7 @@ SUBMISSION_SCHEMA: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": _REQUIRED,
-                    "properties": {**_FIELDS, "resume": {"type": "string", "format": "binary"}},
+                    "properties": {**_FIELDS, **_RESUME_IN_FORM},
                 }
             },
         },

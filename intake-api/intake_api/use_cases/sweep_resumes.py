@@ -13,6 +13,7 @@ from service_chassis.database import Sessions
 from sqlalchemy import func, select
 
 from intake_api.models import Submission
+from intake_api.resume_safety_state import WITHDRAWN
 from intake_api.resume_store import ResumeStore
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,11 @@ async def sweep_resumes(sessions: Sessions, store: ResumeStore, grace: float) ->
     objects = {one.key: one.written_at for one in await store.list(PREFIX)}
     # Rows are read after the objects: an object seen here whose row commits meanwhile is found.
     async with sessions() as session:
-        rows = (await session.execute(select(Submission.resume_key, Submission.received_at))).all()
+        rows = (
+            await session.execute(
+                select(Submission.resume_key, Submission.received_at).where(Submission.resume_state != WITHDRAWN)
+            )
+        ).all()
     known = {key for key, _ in rows}
     orphans = [key for key, written_at in objects.items() if key not in known and written_at < before]
     for key in orphans:

@@ -134,7 +134,9 @@ async def test_a_cursor_that_is_not_ours_or_of_another_question_is_422(
     await add_leads(intake, {}, {})
     cursor = (await staff.get(LEADS, params={"limit": 1})).json()["next_cursor"]
     settings = intake.settings
-    other = Signer(SigningKeys(settings.auth_secret, None, settings.secret_problem)).sign("another-purpose", [1])
+    other = Signer(SigningKeys(settings.auth_secret, None, settings.secret_problem).secrets).sign(
+        "another-purpose", [1]
+    )
     bad: list[dict[str, Any]] = [
         {"cursor": cursor + "x"}, {"cursor": "x" + cursor}, {"cursor": "e30.x"}, {"cursor": "\x00"}, {"cursor": ""},
         {"cursor": other}, {"cursor": "A" * 5000}, {"cursor": cursor, "sort": "status"}, {"cursor": cursor, "q": "doe"},
