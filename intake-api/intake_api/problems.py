@@ -14,7 +14,7 @@ from service_chassis.transient import is_dependency_away
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import Match, Route
+from starlette.routing import compile_path
 
 from intake_api import exceptions as errors
 from intake_api.body_limits import BodyTooLargeError, BodyTooSlowError
@@ -241,27 +241,23 @@ def _invalid_request(error: RequestValidationError) -> JSONResponse:
 
 def _is_tag(name: str, body: Any) -> bool:
     """Whether a place begins with the kind of body that was sent (pydantic puts a union's tag there), not a field."""
-    return isinstance(body, dict) and name not in body and name in body.values()
+    return isinstance(body, dict) and not isinstance(body.get(name), dict | list) and name in body.values()
 
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     if error.status_code != 405:
         return _http_error(error)
-    return problem(
-        405, "method-not-allowed", "this route has other methods: see Allow", headers={"Allow": _methods_of(request)}
-    )
+    headers = {"Allow": _methods_of(request)} if _methods_of(request) else error.headers
+    return problem(405, "method-not-allowed", "this route has other methods: see Allow", headers=headers)
 
 
 def _methods_of(request: Request) -> str:
-    """All methods of the route (RFC 9110 s. 10.2.1): each of them is a route of its own to the router."""
-    matching = [
-        route
-        for route in request.app.routes
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
-    ]
-    nearest = min((route.path for route in matching), key=lambda path: path.count("{"), default="")
-    return ", ".join(sorted({method for one in matching if one.path == nearest for method in one.methods or ()}))
+    """All methods of the route (RFC 9110 s. 10.2.1), as documented: to the router each of them is a route of its own."""
+    paths = request.app.openapi()["paths"]
+    matching = [path for path in paths if compile_path(path)[0].match(request.url.path)]
+    nearest = min(matching, key=lambda path: path.count("{"), default=None)
+    return ", ".join(sorted(method.upper() for method in paths[nearest])) if nearest else ""
 
 
 def _http_error(error: HTTPException) -> JSONResponse:
