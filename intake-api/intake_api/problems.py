@@ -253,7 +253,7 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
 
 
 def _methods_of(request: Request) -> str:
-    """All methods of the route (RFC 9110 s. 10.2.1), as documented: to the router each of them is a route of its own."""
+    """All methods of the route (RFC 9110 s. 10.2.1), as documented: to the router each is a route of its own."""
     paths = request.app.openapi()["paths"]
     matching = [path for path in paths if compile_path(path)[0].match(request.url.path)]
     nearest = min(matching, key=lambda path: path.count("{"), default=None)

@@ -19,7 +19,7 @@ class UnsignedError(ValueError):
 class Signer:
     """Signs and reads values of JSON's types; ``purpose`` keeps the kinds apart."""
 
-    def __init__(self, keys: Callable[[], Sequence[str | bytes]]) -> None:
+    def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
         """``keys`` gives the secrets in use, the signing one last."""
         self._keys = keys
 

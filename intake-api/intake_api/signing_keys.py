@@ -56,9 +56,9 @@ class SigningKeys:
         """The id and secret that new tokens are signed with."""
         return next(iter(self._current().items()))
 
-    def secrets(self) -> list[str]:
+    def secrets(self) -> list[bytes]:
         """All secrets in use, the signing one last."""
-        return list(self._current().values())[::-1]
+        return [secret.encode() for secret in self._current().values()][::-1]
 
     def find(self, kid: str) -> str | None:
         """The secret with this id, if it is still in use. The id is looked up here and nowhere else."""
