@@ -213,7 +213,7 @@ def install(app: FastAPI) -> None:
     """Make every error of the application a problem."""
     for kind, render in _RENDERERS.items():
         app.add_exception_handler(kind, _handler(render))
-    app.add_exception_handler(RequestValidationError, _handler(_invalid_request))
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_error)
     for away in (SQLAlchemyError, OSError, TimeoutError):
         app.add_exception_handler(away, _handler(dependency_problem))
@@ -224,6 +224,14 @@ def _handler(render: Render) -> Callable[[Request, Exception], Awaitable[JSONRes
         return render(error)
 
     return handle
+
+
+async def _answer_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    named = request.app.openapi()["paths"].get(request.url.path)
+    if named is not None and request.method.lower() not in named:
+        return _wrong_method(request)  # /leads/bulk is no lead, although PATCH /leads/{lead_id} matches
+    return _invalid_request(error)
 
 
 def _invalid_request(error: RequestValidationError) -> JSONResponse:
@@ -246,9 +254,13 @@ def _is_tag(name: str, body: Any) -> bool:
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
-    if error.status_code != 405:
-        return _http_error(error)
-    headers = {"Allow": _methods_of(request)} if _methods_of(request) else error.headers
+    if error.status_code == 405 and _methods_of(request):
+        return _wrong_method(request)
+    return _http_error(error)
+
+
+def _wrong_method(request: Request) -> JSONResponse:
+    headers = {"Allow": _methods_of(request)}
     return problem(405, "method-not-allowed", "this route has other methods: see Allow", headers=headers)
 
 
@@ -263,7 +275,8 @@ def _methods_of(request: Request) -> str:
 def _http_error(error: HTTPException) -> JSONResponse:
     if error.status_code == 400 and "parsing the body" in str(error.detail):
         return invalid_fields((errors.FieldError("body", "is not valid JSON: send one JSON object"),))
-    kind = "not-found" if error.status_code == 404 else "http-error"
+    kinds = {404: "not-found", 405: "method-not-allowed"}
+    kind = kinds.get(error.status_code, "http-error")
     return problem(error.status_code, kind, str(error.detail), headers=error.headers)
 
 

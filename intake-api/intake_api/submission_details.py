@@ -58,7 +58,7 @@ def check_details(fields: Mapping[str, Any], errors: list[FieldError], *, region
         consent_version=_text(fields, "consent", SHORT_LENGTH, errors),
         consent_text=_text(fields, "consent_text", MESSAGE_LENGTH, errors, lines=True),
     )
-    if details.consent_text is not None and fields.get("consent") in {None, ""}:
+    if details.consent_text is not None and (fields.get("consent") is None or fields.get("consent") == ""):
         errors.append(FieldError("consent", "is required with consent_text: name the version of the text"))
     return details
 

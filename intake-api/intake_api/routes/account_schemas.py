@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from intake_api.account_models import Account, ApiKey
 from intake_api.caller import Role, Scope
 from intake_api.passwords import LONGEST, SHORTEST
-from intake_api.routes.schemas import Address, ShortText
+from intake_api.routes.schemas import Address, Instant, ShortText
 from intake_api.use_cases.login_sessions import TokenPair
 
 Password = Annotated[str, StringConstraints(max_length=LONGEST)]
@@ -138,7 +138,7 @@ class NewApiKey(BaseModel):
     name: ShortText
     scopes: Annotated[list[Scope], Field(min_length=1)]
     requests_per_minute: Annotated[int, Field(ge=1, le=60_000)] = 60
-    expires_at: AwareDatetime | None = Field(None, description="null: until it is revoked")
+    expires_at: Instant | None = Field(None, description="null: until it is revoked")
 
 
 class ApiKeyBody(BaseModel):

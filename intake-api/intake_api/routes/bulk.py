@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from intake_api.lead_status import LeadStatus
 from intake_api.problems import describe
@@ -37,7 +37,7 @@ class ManyLeads(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     lead_ids: LeadIds
-    dry_run: bool = Field(False, description="Find out what would happen, and change nothing")
+    dry_run: StrictBool = Field(False, description="Find out what would happen, and change nothing")
 
 
 class ReassignMany(ManyLeads):

@@ -3,12 +3,12 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from intake_api.lead_status import LeadStatus
 from intake_api.list_query import LeadQuery, Sort
 from intake_api.plain_text import PLAIN_NOT_BLANK_PATTERN, plain_text
-from intake_api.routes.schemas import LeadBody, PlainText, ShortText
+from intake_api.routes.schemas import Instant, LeadBody, PlainText, ShortText
 from intake_api.signer import LONGEST
 
 LARGEST_LIMIT = 500
@@ -34,10 +34,10 @@ class LeadFilter(BaseModel):
     quarantined: bool | None = Field(None, description="Whether the lead is quarantined")
     practice_area: ShortText | None = Field(None, description="Leads of this practice area")
     source: PlainText | None = Field(None, min_length=1, description="Leads with a submission from this source")
-    created_from: AwareDatetime | None = Field(
+    created_from: Instant | None = Field(
         None, description="Registered at this time or later (RFC 3339)", examples=["2026-01-01T00:00:00Z"]
     )
-    created_to: AwareDatetime | None = Field(None, description="Registered before this time (RFC 3339)")
+    created_to: Instant | None = Field(None, description="Registered before this time (RFC 3339)")
     q: SearchText | None = Field(
         None, description=f"Up to {MOST_WORDS} words, each somewhere in name or address", examples=["doe"]
     )

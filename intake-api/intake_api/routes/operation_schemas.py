@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from intake_api.caller import Caller, Role
 from intake_api.models import DeadLetter, Lead
-from intake_api.routes.schemas import PlainText, ShortText
+from intake_api.routes.schemas import Instant, PlainText, ShortText
 from intake_api.use_cases.reconcile import StuckLead
 
 
@@ -78,7 +78,7 @@ class ReplayMany(BaseModel):
     queue: PlainText | None = None
     message_type: PlainText | None = None
     lead_id: UUID | None = None
-    failed_before: AwareDatetime | None = None
+    failed_before: Instant | None = None
 
 
 class Replayed(BaseModel):

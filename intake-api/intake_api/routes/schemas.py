@@ -1,10 +1,20 @@
 """What the API says and takes, as JSON."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from intake_api.address import parse_address
 from intake_api.lead_status import LeadStatus
@@ -26,6 +36,17 @@ PlainText = Annotated[
     AfterValidator(plain_text),
     Field(json_schema_extra={"pattern": PLAIN_PATTERN}),
 ]
+
+
+def _refuse_what_is_no_timestamp(value: object) -> object:
+    """Numbers are seconds or milliseconds to pydantic, whichever it guesses."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _TIMESTAMP.match(value)):
+        return value
+    raise ValueError("must be a time with its offset (RFC 3339), such as 2026-01-31T09:30:00Z")
+
+
+_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
+Instant = Annotated[AwareDatetime, BeforeValidator(_refuse_what_is_no_timestamp)]
 Address = Annotated[str, AfterValidator(parse_address)]
 LARGEST_OFFSET = 2**31 - 1
 
@@ -208,8 +229,8 @@ class AbsenceBody(BaseModel):
     """A time in which an attorney takes no new leads (end exclusive)."""
 
     id: UUID | None = None
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
+    starts_at: Instant
+    ends_at: Instant
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

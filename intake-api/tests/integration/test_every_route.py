@@ -91,6 +91,19 @@ async def test_a_405_names_all_methods_of_the_route(intake: Intake, staff: httpx
         assert set(answer.headers["allow"].split(", ")) == methods, path
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/api/v1/leads/bulk", "POST"),
+        ("PATCH", "/api/v1/leads/export.csv", "GET"),
+        ("GET", "/api/v1/dead-letters/replay", "POST"),
+    ],
+)
+async def test_a_routes_own_name_is_no_id(staff: httpx.AsyncClient, method: str, path: str, allowed: str) -> None:
+    answer = await staff.request(method, path, json={"status": "declined"})
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 async def test_s17_no_route_takes_fields_that_it_does_not_name(intake: Intake, staff: httpx.AsyncClient) -> None:
     schemas = (await staff.get("/openapi.json")).json()["components"]["schemas"]
     tried = 0

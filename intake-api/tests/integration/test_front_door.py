@@ -192,6 +192,12 @@ async def test_s17_fields_that_are_not_the_publics_change_nothing(intake: Intake
     assert "00000000-0000-4000-8000-000000000001" not in str(dict(row))
 
 
+@pytest.mark.parametrize("consent", [{}, [], 7, False])
+async def test_s11_a_consent_that_is_no_text_is_named_once(intake: Intake, consent: object) -> None:
+    answer = await intake.client.post(LEADS, json=lead_json(consent=consent, consent_text="I agree."))
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, ["consent"])
+
+
 async def test_s18_a_known_address_answers_like_a_new_one(intake: Intake) -> None:
     new = await intake.client.post(LEADS, json=lead_json())
     known = await intake.client.post(LEADS, json=lead_json())

@@ -193,6 +193,12 @@ async def test_s23_sorting_by_a_column_that_is_not_listed_is_422(staff: httpx.As
         assert (await staff.get(LEADS, params={"sort": column})).status_code == 422
 
 
+@pytest.mark.parametrize("text", ["0.5", "1767225600", "2026-01-01", "2026-01-01T00:00:00", "yesterday"])
+async def test_a_time_is_one_with_its_offset(staff: httpx.AsyncClient, text: str) -> None:
+    answer = await staff.get(LEADS, params={"created_to": text})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "created_to")
+
+
 async def test_a_parameter_that_is_not_known_is_422(staff: httpx.AsyncClient) -> None:
     answer = await staff.get(LEADS, params={"statsu": "assigned"})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "statsu")
