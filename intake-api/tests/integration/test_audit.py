@@ -65,7 +65,9 @@ async def test_the_public_leaves_no_row(intake: Intake) -> None:
     assert await acts(intake) == []
 
 
-async def test_s50_the_application_can_neither_change_nor_remove_a_row(intake: Intake, staff: httpx.AsyncClient) -> None:
+async def test_s50_the_application_can_neither_change_nor_remove_a_row(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
     await staff.get(LEADS)
     application = await asyncpg.connect(plain_url(intake.settings.database_url.get_secret_value()))
     try:
