@@ -21,6 +21,7 @@ from e2e.stack import QUICK, SCALE, Stack, StackFailedError, own_stack, running_
 # The short ones first; what loads the machine or leaves a backlog comes last.
 ORDER = (
     "test_a_checker",
+    "test_histories",
     "test_journey",
     "test_bad_input",
     "test_same_address",

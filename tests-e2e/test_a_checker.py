@@ -6,9 +6,17 @@ import pytest
 from e2e.checker import hash_of, judge
 from e2e.client_log import ClientLog
 from e2e.evidence import AssignmentRow, DeliveryRow, Evidence, LeadRow, SubmissionRow
+from e2e.histories import History, TimelineRow
 from e2e.mailboxes import SinkMail
 
 ADDRESSES = ("one@example.com", "two@example.com")
+TIMELINE = (
+    TimelineRow("lead.registered", "prospect", {}),
+    TimelineRow(
+        "lead.assigned", "assignment-worker", {"attorney_id": "ada", "epoch": 0, "decision": 1, "applied": True}
+    ),
+    TimelineRow("lead.reached-out", "mailer-worker", {"kind": "welcome", "attorney_id": "ada"}),
+)
 
 
 @pytest.fixture
@@ -27,7 +35,7 @@ def seen() -> Evidence:
         submissions=[SubmissionRow(f"s{n}", f"lead{n}", address, f"object{n}", f"sha{n}") for n, address in numbered],
         keys={hash_of(f"key{n}"): f"s{n}" for n, _ in numbered},
         leads=[LeadRow(f"lead{n}", address, "reached_out", owner="ada") for n, address in numbered],
-        reached_rows={"lead0": 1, "lead1": 1},
+        histories={f"lead{n}": History(TIMELINE) for n, _ in numbered},
         assignments=[AssignmentRow(f"lead{n}", "ada") for n, _ in numbered],
         load_counters={"ada": 2, "ben": 0},
         load_counts={"ada": 2},
@@ -71,6 +79,7 @@ def test_a_second_submission_of_one_key_is_a_double(log: ClientLog, seen: Eviden
 
 def test_a_second_open_lead_of_an_address_is_a_double(log: ClientLog, seen: Evidence) -> None:
     seen.leads.append(LeadRow("lead9", ADDRESSES[0], "registered", waiting_reason="nobody"))
+    seen.histories["lead9"] = History(TIMELINE[:1])
     assert judge(log, seen, final=("reached_out", "registered")).failed == ["I3 duplicated"]
 
 
@@ -88,6 +97,7 @@ def test_a_lead_with_neither_owner_nor_reason_is_stuck(log: ClientLog, seen: Evi
 
 def test_an_assigned_lead_without_a_next_mail_is_stuck_and_unfinished(log: ClientLog, seen: Evidence) -> None:
     seen.leads[0] = replace(seen.leads[0], status="assigned")
+    seen.histories["lead0"] = History(TIMELINE[:2])
     assert judge(log, seen).failed == ["I5 stuck", "   unfinished"]
 
 
@@ -141,9 +151,16 @@ def test_what_is_not_drained_dead_or_logged_is_named(log: ClientLog, seen: Evide
     assert judge(log, seen).failed == ["I12 not drained", "I13 dead letters", "I15 in logs"]
 
 
-def test_a_lead_reached_twice_in_its_timeline_is_named(log: ClientLog, seen: Evidence) -> None:
-    seen.reached_rows["lead0"] = 2
-    assert judge(log, seen).failed == ["I14 timeline"]
+def test_an_object_of_no_submission_is_an_orphan(log: ClientLog, seen: Evidence) -> None:
+    seen.orphans.append("submissions/nobodys")
+    assert judge(log, seen).failed == ["I11 orphans"]
+
+
+def test_a_lead_whose_timeline_tells_another_story_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.histories["lead0"] = History(TIMELINE[:2])
+    report = judge(log, seen)
+    assert report.failed == ["I14 history"]
+    assert report.of("I14 history").against == ("lead lead0: is reached_out, and its timeline leads to assigned",)
 
 
 def test_the_table_names_what_was_found(log: ClientLog, seen: Evidence) -> None:

@@ -106,7 +106,7 @@ class Session:
         async with Arena.running(self.say, clustered=clustered) as arena:
             for named, one in todo:
                 if time.monotonic() > ends:
-                    self.say("time is over; the rest waits for the next session")
+                    self.say("time is over; the rest waits for the next run")
                     break
                 await self._until_it_lands(arena, named, one)
 

@@ -11,19 +11,17 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from dataclasses import replace
 
 import psutil
 from e2e.eventually import eventually
-from e2e.stack import QUICK, Stack, free_base
+from e2e.stack import QUICK, Stack, free_base, swept_within
 
 from chaos.cluster import QUICK_FIGURES, Cluster
 from chaos.fault_proxy import DELIVER, PUBLISH, FaultProxy, Tally, Trap
+from chaos.members import BROKERS, KIND_OF, HopName, Kind, Member, OwnRoot, enlist
 from chaos.scripted_smtp import ScriptedSmtp
 from deploy.local import leftovers, private_file, run_file
-from deploy.local.application import KINDS, ApplicationProcess, ProcessKind
 from deploy.local.child import describe_exit, last_line
 from deploy.local.configuration import Configuration, configure
 from deploy.local.console import Console
@@ -36,12 +34,6 @@ from deploy.local.service import Service
 from deploy.local.startup import Startup, check_ports
 
 HOMES = ROOT / ".local" / "chaos" / "homes"
-HopName = Literal["database", "broker", "broker-2", "broker-3", "mail", "store"]
-"""A cluster's nodes have a hop each."""
-BROKERS: tuple[HopName, ...] = ("broker", "broker-2", "broker-3")
-Kind = Literal["intake-api", "intake-worker", "assignment-worker", "mailer-worker"]
-WORKERS: tuple[Kind, ...] = ("intake-worker", "assignment-worker", "mailer-worker")
-
 HEARTBEAT_S = 5
 SCALE = {"API_PROCESSES": "1", "INTAKE_WORKERS": "2", "ASSIGNMENT_WORKERS": "2", "MAILER_WORKERS": "2"}
 SETTINGS = {
@@ -50,20 +42,9 @@ SETTINGS = {
     **{f"{service}_CONSUMER_HEARTBEAT": str(HEARTBEAT_S) for service in ("INTAKE", "ASSIGNMENT", "MAILER")},
     "INTAKE_REQUEST_DEADLINE": "4",
     "INTAKE_IDEMPOTENCY_LEASE": "5",
+    "INTAKE_ORPHAN_GRACE": "8",
     "INTAKE_RECONCILE_INTERVAL": "2",
     "RESUMES_S3_TIMEOUT": "3",
-}
-_KIND_OF: dict[Kind, ProcessKind] = {
-    "intake-api": KINDS[0],
-    "intake-worker": KINDS[1],
-    "assignment-worker": KINDS[2],
-    "mailer-worker": KINDS[3],
-}
-_PREFIX: dict[Kind, str] = {
-    "intake-api": "INTAKE",
-    "intake-worker": "INTAKE",
-    "assignment-worker": "ASSIGNMENT",
-    "mailer-worker": "MAILER",
 }
 _LOOK_S = 0.1
 
@@ -73,34 +54,6 @@ class _QuickNode(RabbitNode):
 
     def more_configuration(self) -> list[str]:
         return [QUICK_FIGURES]
-
-
-@dataclass(eq=False)
-class Member:
-    """One application process and its hops."""
-
-    kind: Kind
-    service: ApplicationProcess
-    hops: dict[HopName, FaultProxy] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.service.name
-
-    @property
-    def pid(self) -> int | None:
-        return next(iter(self.service.pids()), None)
-
-    @property
-    def ops_url(self) -> str:
-        return f"http://127.0.0.1:{self.service.ports()[f'{self.name} ops']}"
-
-    def signal(self, number: signal.Signals) -> int:
-        """Signal the process; AssertionError when there is none."""
-        pid = self.pid
-        assert pid is not None, f"{self.name} does not run"
-        os.kill(pid, number)
-        return pid
 
 
 class Arena:
@@ -159,7 +112,7 @@ class Arena:
     @property
     def stack(self) -> Stack:
         """The product as the end-to-end tests know it."""
-        return Stack(self.home.run_file, None)
+        return Stack(self.home.run_file, None, swept_within(SETTINGS))
 
     @property
     def postgres(self) -> PostgresServer:
@@ -257,9 +210,9 @@ class Arena:
 
         await eventually(missing, lambda names: not names, within=90, what="everything is up")
 
-    async def add(self, kind: Kind, count: int) -> list[Member]:
-        """Start further members of a kind."""
-        added = [await self._enlist(kind, len(self.of(kind))) for _ in range(count)]
+    async def add(self, kind: Kind, count: int, own: OwnRoot | None = None) -> list[Member]:
+        """Start further members of a kind; with ``own``, of a composition root of the tests'."""
+        added = [await self._enlist(kind, len(self.of(kind)), own) for _ in range(count)]
         for member in added:
             self._held.add(member.service)
         await asyncio.gather(*(self.bring_up(member.service) for member in added))
@@ -284,42 +237,16 @@ class Arena:
         parts = (self._configuration.postgres, self._configuration.rabbitmq, self._configuration.seaweedfs)
         return [part for part in (*parts, *(self._cluster.nodes if self._cluster else ())) if part is not None]
 
-    async def _enlist(self, kind: Kind, index: int) -> Member:
-        settings = dict(self._configuration.settings)
-        hops: dict[HopName, FaultProxy] = {}
-
-        async def reroute(setting: str, *names: HopName) -> None:
-            routed = []
-            for hop, url in zip(names, settings[setting].split(","), strict=False):
-                address = urlsplit(url)
-                name = f"{kind}-{index + 1} {hop}"
-                hops[hop] = await FaultProxy(address.hostname or "", address.port or 0, name).start()
-                login = address.netloc.rpartition("@")[0]
-                place = f"{login}@127.0.0.1:{hops[hop].port}" if login else f"127.0.0.1:{hops[hop].port}"
-                routed.append(urlunsplit(address._replace(netloc=place)))
-            settings[setting] = ",".join(routed)
-
-        prefix = _PREFIX[kind]
-        await reroute(f"{prefix}_DATABASE_URL", "database")
-        if kind != "intake-api":
-            settings[f"{prefix}_AMQP_URL"] = settings["AMQP_URL"]
-            await reroute(f"{prefix}_AMQP_URL", *BROKERS)
-            for hop in set(BROKERS) & set(hops):
-                hops[hop].tallies += [self.published, self.delivered]
-        if kind == "mailer-worker":
-            hops["mail"] = await FaultProxy("127.0.0.1", self.smtp.smtp_port, f"{kind}-{index + 1} mail").start()
-            settings["MAILER_SMTP_PORT"] = str(hops["mail"].port)
-        if prefix == "INTAKE":
-            await reroute("RESUMES_S3_ENDPOINT", "store")
-        # A count of two, so that members are told apart by number whatever becomes of their siblings.
-        service = ApplicationProcess(_KIND_OF[kind], index, 2, self.home, self._configuration.ports, settings)
-        member = Member(kind, service, hops)
+    async def _enlist(self, kind: Kind, index: int, own: OwnRoot | None = None) -> Member:
+        member = await enlist(kind, index, self.home, self._configuration, self.smtp.smtp_port, own)
+        for hop in set(BROKERS) & set(member.hops):
+            member.hops[hop].tallies += [self.published, self.delivered]
         self.members.append(member)
         return member
 
     async def _start(self, say: Callable[[str], None]) -> None:
         say(f"starting an arena in {self.home.shown(self.home.folder)}")
-        for kind, process in _KIND_OF.items():
+        for kind, process in KIND_OF.items():
             for index in range(int(self._configuration.settings[process.count])):
                 await self._enlist(kind, index)
         services = [member.service for member in self.members]

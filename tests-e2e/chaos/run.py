@@ -254,7 +254,7 @@ SCENARIOS: dict[str, Named] = {}
 
 
 def scenario(name: str, *, window: bool = False, clustered: bool = False) -> Callable[[Body], Body]:
-    """Register a scenario under its name of reliability.md; the title is the first line of its docstring."""
+    """Register a scenario under its name; the title is the first line of its docstring."""
 
     def register(body: Body) -> Body:
         title = (body.__doc__ or "").strip().splitlines()[0]

@@ -22,7 +22,7 @@ from typing import Any
 import asyncpg
 import httpx
 from aio_pika.exceptions import AMQPError
-from e2e import evidence
+from e2e import broker, evidence
 from e2e.clients import Person, http_client, submit
 from e2e.documents import small_pdf
 from e2e.eventually import PATIENCE, eventually
@@ -252,7 +252,7 @@ _AGE = """
 
 async def versions(arena: Arena) -> dict[str, str]:
     """What it ran on."""
-    overview = await evidence.management(arena.stack, "/api/overview")
+    overview = await broker.management(arena.stack, "/api/overview")
     postgres: str = await evidence.fetch_value(arena.stack, "intake", "SHOW server_version")
     return {
         "RabbitMQ": overview["rabbitmq_version"],

@@ -18,8 +18,9 @@ import aio_pika
 from e2e import evidence, roster
 from e2e.eventually import PATIENCE, eventually
 
-from chaos.arena import WORKERS, Arena, HopName, Kind
+from chaos.arena import Arena
 from chaos.fault_proxy import ACK, COMMIT, COMMITTED, DELIVER, MAIL_END, PUBLISH, FaultProxy, Mode, Side, Trap
+from chaos.members import WORKERS, HopName, Kind
 from chaos.run import Run
 from chaos.scenarios.broker import has_alarm, watermark
 from chaos.scenarios.outages import END_INTAKE_SESSIONS, END_SESSIONS, as_superuser

@@ -1,9 +1,7 @@
-"""Was anything lost, doubled, forgotten or told wrongly? The identities I1-I13 and I15: see `judge`.
+"""Was anything lost, doubled, forgotten or told wrongly? The identities I1-I15: see `judge`.
 
 `judge` is pure: a client log and evidence in, findings out. `Scenario` brackets a test: it notes the time before,
 waits until all is quiet after, gathers the evidence, prints the table and fails on any finding.
-I11 (orphan objects, after the sweeper) comes with the sweeper; I14 (audit) with the audit trail: until then the
-timeline must say exactly once that a reached lead was reached.
 """
 
 import hashlib
@@ -17,6 +15,7 @@ from e2e.client_log import ClientLog
 from e2e.clients import Crowd
 from e2e.eventually import eventually
 from e2e.evidence import OPEN, Evidence
+from e2e.histories import History
 from e2e.mailboxes import by_address
 from e2e.stack import Stack
 
@@ -90,9 +89,10 @@ def judge(log: ClientLog, seen: Evidence, *, final: Iterable[str] = ("reached_ou
         Finding("   copies that differ", tuple(_copies_that_differ(seen))),
         Finding("I9 assignment", tuple(_assignment(seen))),
         Finding("I10 dangling", tuple(_dangling(seen))),
+        Finding("I11 orphans", tuple(f"{key} is of no submission" for key in seen.orphans)),
         Finding("I12 not drained", tuple(f"{name}: {count}" for name, count in seen.undrained.items())),
         Finding("I13 dead letters", tuple(seen.dead_letters)),
-        Finding("I14 timeline", tuple(_timeline(seen))),
+        Finding("I14 history", tuple(_histories(seen))),
         Finding("I15 in logs", tuple(seen.log_hits)),
     )
     figures = {
@@ -224,11 +224,11 @@ def _dangling(seen: Evidence) -> Iterable[str]:
             yield f"submission {row.id}: its object {row.resume_key} is another document"
 
 
-def _timeline(seen: Evidence) -> Iterable[str]:
+def _histories(seen: Evidence) -> Iterable[str]:
     for lead in seen.leads:
-        rows = seen.reached_rows.get(lead.id, 0)
-        if rows > 1 or (lead.status == "reached_out" and rows != 1):
-            yield f"lead {lead.id} is {lead.status} and its timeline says {rows} times that it was reached"
+        history = seen.histories.get(lead.id, History())
+        for words in history.contradictions(lead.status, lead.owner):
+            yield f"lead {lead.id}: {words}"
 
 
 class Scenario:

@@ -53,6 +53,13 @@ class ClientLog:
     def address_of(self, key: str) -> str:
         return next(one.address for one in self.attempts if one.key == key)
 
+    def forget(self, lead_id: str) -> str:
+        """Take out what was told of a lead that was to be erased; give its address, lower-cased."""
+        keys = {one.key for one in self.attempts if one.lead_id == lead_id}
+        address = next(one.address for one in self.attempts if one.key in keys)
+        self.attempts = [one for one in self.attempts if one.key not in keys]
+        return address.lower()
+
     def statuses(self) -> dict[str, int]:
         """How many attempts ended how."""
         counts: dict[str, int] = defaultdict(int)

@@ -4,25 +4,24 @@ Reads tables directly, never the product's own counters or pages, which may be w
 """
 
 import asyncio
+import json
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import aio_pika
 import asyncpg
-import httpx
 
-from e2e import objects
+from e2e import broker, objects
 from e2e.eventually import eventually
+from e2e.histories import AuditRow, History, TimelineRow
 from e2e.mailboxes import SinkMail, mailboxes_of
 from e2e.stack import Stack
 
 DATABASES = ("intake", "assignment", "mailer")
-QUEUES = ("assignment.leads", "assignment.roster", "mailer.outreach", "intake.lead-status", "intake.dead-letters")
 OPEN = frozenset({"registered", "assigned", "reached_out", "outreach_failed"})
 _FIGURES_AGE = 8.0
 _FOREIGN_LOGS = ("mail.log",)  # the development mail server says whom it got mail for; it is no part of the product
@@ -74,8 +73,8 @@ class Evidence:
     keys: dict[str, str | None] = field(default_factory=dict)
     """Hash of an Idempotency-Key -> submission id, None while it runs."""
     leads: list[LeadRow] = field(default_factory=list)
-    reached_rows: dict[str, int] = field(default_factory=dict)
-    """Lead -> number of its timeline rows that say the welcome mail was taken."""
+    histories: dict[str, History] = field(default_factory=dict)
+    """Lead -> what its timeline and the audit say of it."""
     assignment_states: dict[str, str] = field(default_factory=dict)
     assignments: list[AssignmentRow] = field(default_factory=list)
     load_counters: dict[str, int] = field(default_factory=dict)
@@ -85,6 +84,8 @@ class Evidence:
     mails: list[SinkMail] = field(default_factory=list)
     objects: dict[str, str] = field(default_factory=dict)
     """Object key -> sha256, or "" when it is there but was not read."""
+    orphans: list[str] = field(default_factory=list)
+    """Objects without a row that the sweeper has not removed in its time."""
     undrained: dict[str, int] = field(default_factory=dict)
     """Outboxes and queues that are not empty."""
     dead_letters: list[str] = field(default_factory=list)
@@ -124,39 +125,9 @@ async def outboxes(stack: Stack) -> dict[str, int]:
     return {f"{name}.outbox": await fetch_value(stack, name, "SELECT count(*) FROM outbox") for name in DATABASES}
 
 
-async def queues(stack: Stack) -> dict[str, int]:
-    """Messages in work and retry queues.
-
-    Ready messages are counted by the broker now (a passive declaration); those in a consumer's hands come from the
-    management API, whose figures are up to 5 s old.
-    """
-    counts: dict[str, int] = {}
-    connection = await aio_pika.connect(stack.run["amqp_url"], timeout=10)
-    async with connection:
-        channel = await connection.channel()
-        for queue in QUEUES:
-            for name in (queue, f"{queue}.retry"):
-                found = await channel.get_queue(name)
-                counts[f"{name} ready"] = found.declaration_result.message_count or 0
-    for row in await management(stack, "/api/queues"):
-        counts[f"{row['name']} unacked"] = int(row.get("messages_unacknowledged") or 0)
-    return counts
-
-
-async def management(stack: Stack, path: str) -> Any:
-    """One answer of RabbitMQ's management API."""
-    run = stack.run
-    address = urlsplit(run["amqp_url"])
-    login = httpx.BasicAuth(address.username or "", address.password or "")
-    async with httpx.AsyncClient(base_url=run["amqp_management_url"], auth=login, trust_env=False) as client:
-        response = await client.get(path)
-        response.raise_for_status()
-        return response.json()
-
-
 async def undrained(stack: Stack) -> dict[str, int]:
     """Outboxes and queues that still hold something."""
-    counts = {**await outboxes(stack), **await queues(stack)}
+    counts = {**await outboxes(stack), **await broker.queues(stack)}
     return {name: count for name, count in counts.items() if count}
 
 
@@ -187,6 +158,7 @@ async def gather(stack: Stack, since: datetime, addresses: Iterable[str], canary
     ]
     found.objects = await asyncio.to_thread(objects.digests, stack, [row.resume_key for row in found.submissions])
     found.undrained = await _left_in_the_end(stack)
+    found.orphans = await _orphans_in_the_end(stack, since)
     found.log_hits = await asyncio.to_thread(log_hits, stack.log_folder, canary)
     return found
 
@@ -215,8 +187,7 @@ async def _from_intake(stack: Stack, found: Evidence, since: datetime) -> None:
         found.keys = {row["key_hash"]: str(row["submission_id"]) if row["submission_id"] else None for row in rows}
         mine = [row["lead_id"] for row in await intake.fetch(_LEADS_SINCE, since)]
         found.leads = [_lead(row) for row in await intake.fetch(_LEADS, mine)]
-        rows = await intake.fetch(_REACHED_ROWS, mine)
-        found.reached_rows = {str(row["lead_id"]): row["count"] for row in rows}
+        found.histories = await _histories(intake, mine)
         rows = await intake.fetch(_INTAKE_LOADS, list(OPEN))
         found.intake_loads = {str(row["assigned_to"]): row["count"] for row in rows}
         rows = await intake.fetch("SELECT * FROM dead_letters WHERE last_at >= $1 AND status = 'open'", since)
@@ -224,6 +195,40 @@ async def _from_intake(stack: Stack, found: Evidence, since: datetime) -> None:
             f"{row['queue']} {row['message_type']} {row['message_id']}: {row['error_type']} at {row['error_place']}"
             for row in rows
         ]
+
+
+async def _histories(intake: asyncpg.Connection, leads: list[Any]) -> dict[str, History]:
+    told: dict[str, list[TimelineRow]] = defaultdict(list)
+    for row in await intake.fetch(_TIMELINE, leads):
+        told[str(row["lead_id"])].append(TimelineRow(row["type"], row["actor"], json.loads(row["detail"])))
+    audited: dict[str, list[AuditRow]] = defaultdict(list)
+    for row in await intake.fetch(_AUDIT, leads):
+        audited[str(row["lead_id"])].append(AuditRow(row["action"], json.loads(row["detail"])))
+    return {lead: History(tuple(told[lead]), tuple(audited[lead])) for lead in map(str, leads)}
+
+
+async def orphans(stack: Stack, since: datetime) -> list[str]:
+    """Objects written after ``since`` that no row knows."""
+    written = await asyncio.to_thread(objects.written_since, stack, since)
+    # Rows are read after the objects, so that one whose commit comes in between is known.
+    known = {row["resume_key"] for row in await fetch(stack, "intake", "SELECT resume_key FROM submissions")}
+    return sorted(written - known)
+
+
+async def _orphans_in_the_end(stack: Stack, since: datetime) -> list[str]:
+    """What the sweeper leaves; where its grace is not ours to know, it is not waited for."""
+    left: list[str] = []
+    if stack.swept_within is None:
+        return left
+
+    async def look() -> list[str]:
+        nonlocal left
+        left = await orphans(stack, since)
+        return left
+
+    with suppress(AssertionError):
+        await eventually(look, lambda seen: not seen, within=stack.swept_within, every=0.5)
+    return left
 
 
 def _lead(row: asyncpg.Record) -> LeadRow:
@@ -280,10 +285,8 @@ _LEADS_SINCE = """
     SELECT DISTINCT lead_id FROM submissions WHERE received_at >= $1
     UNION SELECT id FROM leads WHERE created_at >= $1
 """
-_REACHED_ROWS = """
-    SELECT lead_id, count(*) FROM timeline
-    WHERE lead_id = ANY($1) AND type = 'lead.reached-out' AND detail ? 'message_id' GROUP BY lead_id
-"""
+_TIMELINE = "SELECT lead_id, type, actor, detail FROM timeline WHERE lead_id = ANY($1) ORDER BY id"
+_AUDIT = "SELECT lead_id, action, detail FROM audit WHERE lead_id = ANY($1) AND result < 300 ORDER BY seq"
 _INTAKE_LOADS = """
     SELECT assigned_to, count(*) FROM leads WHERE assigned_to IS NOT NULL AND status = ANY($1) GROUP BY assigned_to
 """

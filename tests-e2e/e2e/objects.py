@@ -1,8 +1,10 @@
-"""The resume objects of a stack, read from its S3 as they lie there."""
+"""The resume objects of a stack, read from its S3 as they lie there, past the product and its proxies."""
 
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from minio import Minio
@@ -56,11 +58,42 @@ def digests(stack: Stack, keys: Sequence[str]) -> dict[str, str]:
 
 def texts(stack: Stack) -> list[tuple[str, str]]:
     """Key and content of every object, its bytes taken for latin-1."""
-    found = []
     with client(stack) as (s3, bucket):
-        for one in s3.list_objects(bucket_name=bucket, recursive=True):
-            answer = s3.get_object(bucket_name=bucket, object_name=str(one.object_name))
-            found.append((str(one.object_name), answer.read().decode("latin-1")))
-            answer.close()
-            answer.release_conn()
-    return found
+        keys = [str(one.object_name) for one in s3.list_objects(bucket_name=bucket, recursive=True)]
+        return [(key, _read(s3, bucket, key).decode("latin-1")) for key in keys]
+
+
+def written_since(stack: Stack, since: datetime) -> set[str]:
+    """Keys of the objects written at or after ``since``; the store's times are of whole seconds."""
+    whole = since.replace(microsecond=0)
+    with client(stack) as (s3, bucket):
+        listed = s3.list_objects(bucket_name=bucket, recursive=True)
+        return {str(one.object_name) for one in listed if one.last_modified and one.last_modified >= whole}
+
+
+def get(stack: Stack, key: str) -> bytes:
+    """The content of an object that is there."""
+    with client(stack) as (s3, bucket):
+        return _read(s3, bucket, key)
+
+
+def remove(stack: Stack, key: str) -> None:
+    """Take an object away behind the product's back."""
+    with client(stack) as (s3, bucket):
+        s3.remove_object(bucket_name=bucket, object_name=key)
+
+
+def put(stack: Stack, key: str, content: bytes) -> None:
+    """Add an object behind the product's back."""
+    with client(stack) as (s3, bucket):
+        s3.put_object(bucket_name=bucket, object_name=key, data=io.BytesIO(content), length=len(content))
+
+
+def _read(s3: Minio, bucket: str, key: str) -> bytes:
+    answer = s3.get_object(bucket_name=bucket, object_name=key)
+    try:
+        content: bytes = answer.read()
+        return content
+    finally:
+        answer.close()
+        answer.release_conn()

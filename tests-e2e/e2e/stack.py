@@ -34,12 +34,15 @@ QUICK = {
     "MAILER_CIRCUIT_PROBE_INTERVAL": "1",
     "INTAKE_REQUEST_DEADLINE": "10",
     "INTAKE_IDEMPOTENCY_LEASE": "11",
+    "INTAKE_ORPHAN_GRACE": "20",
+    "INTAKE_SWEEP_INTERVAL": "2",
 }
 """Leases and retries of a few seconds, so that what waits in production is over within a test."""
 
 KINDS = ("intake-api", "intake-worker", "assignment-worker", "mailer-worker")
 _SPAN = 100
 _START_WITHIN = 180.0
+_SLACK = 5.0
 
 
 class StackFailedError(Exception):
@@ -48,10 +51,14 @@ class StackFailedError(Exception):
 
 @dataclass(frozen=True)
 class Stack:
-    """One running product. ``home`` is its folder, None when it is not ours to stop and start."""
+    """One running product. ``home`` is its folder, None when it is not ours to stop and start.
+
+    ``swept_within``: seconds after which the sweeper has removed an orphan object, None when that is not known.
+    """
 
     run_file: Path
     home: Path | None
+    swept_within: float | None = None
 
     @property
     def run(self) -> dict[str, Any]:
@@ -88,6 +95,11 @@ class Stack:
         assert process.returncode == 0, f"{command} {service}: {output.decode(errors='replace')}"
 
 
+def swept_within(settings: Mapping[str, str]) -> float:
+    """Seconds in which an orphan object is swept by a stack with these settings, and a few more."""
+    return float(settings["INTAKE_ORPHAN_GRACE"]) + float(settings["INTAKE_SWEEP_INTERVAL"]) + _SLACK
+
+
 def running_stack(run_file: Path) -> Stack:
     """A stack that somebody else has started; it is left running."""
     home = run_file.resolve().parent
@@ -103,7 +115,7 @@ def own_stack(name: str, settings: Mapping[str, str]) -> Iterator[Stack]:
     home.mkdir(parents=True)
     try:
         _up(home, settings)
-        yield Stack(home / "run.json", home)
+        yield Stack(home / "run.json", home, swept_within(settings))
     finally:
         down = _supervisor("down", home, {})
         left = processes_of(home)

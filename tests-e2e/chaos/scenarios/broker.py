@@ -6,11 +6,11 @@ import signal
 import subprocess
 import time
 
-from e2e import evidence
+from e2e import broker
 from e2e.eventually import eventually
 
-from chaos.arena import WORKERS
 from chaos.fault_proxy import PUBLISH, FaultProxy, Trap
+from chaos.members import WORKERS
 from chaos.run import LEADS, Run, VoidRunError, scenario
 from deploy.local.rabbitmq_binaries import find_or_unpack
 
@@ -94,7 +94,7 @@ async def _refused(run: Run) -> int:
 
 
 async def has_alarm(run: Run) -> bool:
-    (node,) = await evidence.management(run.stack, "/api/nodes")
+    (node,) = await broker.management(run.stack, "/api/nodes")
     return bool(node.get("mem_alarm"))  # not there in a node's first moments
 
 
@@ -134,7 +134,7 @@ async def a_queue_has_other_arguments(run: Run) -> None:
         run.check(code not in (0, None), f"{victim.name} ended with {code}")
         said = victim.service.log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
         run.check(any(queue in line for line in said), f"{victim.name} does not name {queue}")
-        found = await evidence.management(run.stack, path)
+        found = await broker.management(run.stack, path)
         run.check(found["arguments"] == other["arguments"], f"{queue} was made anew")
     finally:
         await asyncio.to_thread(management.call, "DELETE", path)

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from e2e import evidence
+from e2e import broker, evidence
 from e2e.clients import http_client, submit
 from e2e.documents import small_pdf
 from e2e.eventually import PATIENCE, eventually
 
-from chaos.arena import BROKERS
 from chaos.cluster import ClusterNode, ConfirmProbe
 from chaos.fault_proxy import ACK, Trap
+from chaos.members import BROKERS
 from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.seen import unfinished
 from deploy.local.waiting import accepts_connections
@@ -98,7 +98,7 @@ async def the_leader_is_cut_off(run: Run) -> None:
 
 async def _queue(run: Run) -> Any:
     """What the cluster says of the first work queue."""
-    return await evidence.management(run.stack, f"/api/queues/%2F/{_WORK_QUEUE}")
+    return await broker.management(run.stack, f"/api/queues/%2F/{_WORK_QUEUE}")
 
 
 async def _led(run: Run, by_other_than: str = "") -> Any:
@@ -121,7 +121,7 @@ async def _probed(run: Run, leader: ClusterNode) -> AsyncIterator[ConfirmProbe]:
     """A probe publishes meanwhile, to a queue whose leader is this node."""
     probe = ConfirmProbe(run.arena.cluster.amqp_urls)
     await probe.declare(leader.amqp_url)
-    seen = await evidence.management(run.stack, f"/api/queues/%2F/{probe.queue}")
+    seen = await broker.management(run.stack, f"/api/queues/%2F/{probe.queue}")
     if seen["leader"] != leader.node or len(seen["members"]) != len(run.arena.cluster.nodes):
         raise VoidRunError(f"the probe's queue has leader {seen['leader']} and members {seen['members']}")
     task = asyncio.create_task(probe.run(), name="probe")

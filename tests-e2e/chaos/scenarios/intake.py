@@ -5,9 +5,9 @@ import uuid
 from urllib.parse import urlsplit
 
 import httpx
+from e2e import evidence, objects
 from e2e.clients import Person, http_client, post_lead
 from e2e.documents import large_pdf, small_pdf
-from minio import Minio
 
 from chaos.fault_proxy import COMMIT, FaultProxy, Mode, Trap
 from chaos.run import Run, VoidRunError, scenario
@@ -32,8 +32,8 @@ async def api_dies_between_object_and_commit(run: Run) -> None:
         else:
             raise VoidRunError("no commit of a submission was caught")
         await run.arena.kill(api)
+        run.figures["orphans"] = len(await evidence.orphans(run.stack, run.scenario.since))
         run.healed()
-    run.figures["orphans"] = await _orphans(run)
     run.check(run.figures["orphans"] >= 1, "no object was left of the transactions that died")
 
 
@@ -61,7 +61,7 @@ async def client_is_cut_off_in_its_upload(run: Run) -> None:
         run.check(status == 201, f"the same key was answered {status} afterwards")
     finally:
         await proxy.close()
-    run.figures["orphans"] = await _orphans(run)
+    run.figures["orphans"] = len(await evidence.orphans(run.stack, run.scenario.since))
     run.check(run.figures["orphans"] == 0, f"{run.figures['orphans']} objects without a row")
 
 
@@ -99,7 +99,7 @@ async def the_stores_answer_is_lost(run: Run) -> None:
     async with run.under_load():
         await run.sprung(trap)
         run.healed()
-    run.figures["orphans"] = await _orphans(run)
+    run.figures["orphans"] = len(await evidence.orphans(run.stack, run.scenario.since))
 
 
 async def _post(
@@ -127,24 +127,6 @@ async def _patiently(run: Run, client: httpx.AsyncClient, person: Person, key: s
             break
         await asyncio.sleep(0.5)  # as the answer asks
     return status
-
-
-async def _orphans(run: Run) -> int:
-    """Objects made in this run that no row knows."""
-    known = {row["resume_key"] for row in await run.fetch("intake", "SELECT resume_key FROM submissions")}
-    objects = await asyncio.to_thread(_objects, run)
-    return len({name for name, made in objects.items() if made >= run.scenario.since.timestamp() - 1} - known)
-
-
-def _objects(run: Run) -> dict[str, float]:
-    objects = _store(run).list_objects(run.stack.run["s3"]["bucket"], recursive=True)
-    return {one.object_name or "": one.last_modified.timestamp() if one.last_modified else 0.0 for one in objects}
-
-
-def _store(run: Run) -> Minio:
-    s3 = run.stack.run["s3"]
-    place = urlsplit(s3["endpoint"]).netloc
-    return Minio(endpoint=place, access_key=s3["access_key"], secret_key=s3["secret_key"], secure=False)
 
 
 def _quoted(part: bytes) -> bytes:
@@ -191,7 +173,7 @@ async def an_object_is_gone(run: Run) -> None:
             "intake", "SELECT lead_id, resume_key FROM submissions WHERE received_at >= $1", run.scenario.since
         )
     )
-    await asyncio.to_thread(_delete, run, row["resume_key"])
+    await asyncio.to_thread(objects.remove, run.stack, row["resume_key"])
     run.expected["I10 dangling"] = 1
     run.healed()
     async with run.staff() as staff:
@@ -201,7 +183,3 @@ async def an_object_is_gone(run: Run) -> None:
         run.check(kind.startswith("application/problem+json"), f"it was answered as {kind}")
         lead = await staff.get(f"/api/v1/leads/{row['lead_id']}")
         run.check(lead.status_code == 200, f"its lead was answered {lead.status_code}")
-
-
-def _delete(run: Run, key: str) -> None:
-    _store(run).remove_object(bucket_name=run.stack.run["s3"]["bucket"], object_name=key)

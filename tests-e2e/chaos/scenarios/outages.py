@@ -7,8 +7,8 @@ import time
 import asyncpg
 from e2e.eventually import eventually
 
-from chaos.arena import WORKERS, Kind
 from chaos.fault_proxy import DELIVER, Trap
+from chaos.members import WORKERS, Kind
 from chaos.run import LEADS, Run, VoidRunError, scenario
 from chaos.scenarios.seen import probe, unfinished
 

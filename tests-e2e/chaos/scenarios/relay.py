@@ -5,11 +5,11 @@ import time
 from urllib.parse import quote
 
 import httpx
-from e2e import evidence
+from e2e import broker, evidence
 from e2e.eventually import eventually
 
-from chaos.arena import WORKERS
 from chaos.fault_proxy import ACK, COMMIT, PUBLISH, FaultProxy, Trap
+from chaos.members import WORKERS
 from chaos.run import LEADS, Run, VoidRunError, scenario
 from chaos.scenarios.seen import idle_transactions
 
@@ -138,7 +138,7 @@ async def unbind(run: Run, queue: str, key: str) -> None:
 
 
 async def is_bound(run: Run, queue: str, key: str) -> bool:
-    rows = await evidence.management(run.stack, f"/api/bindings/%2F/e/{_EXCHANGE}/q/{quote(queue)}")
+    rows = await broker.management(run.stack, f"/api/bindings/%2F/e/{_EXCHANGE}/q/{quote(queue)}")
     return any(row["routing_key"] == key for row in rows)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import httpx
 
-from chaos.arena import Member
+from chaos.members import Member
 from chaos.run import Run
 
 

@@ -3,12 +3,12 @@
 import asyncio
 import time
 
-from e2e import evidence
+from e2e import broker, evidence
 from e2e.checker import hash_of
 from e2e.eventually import eventually
 
-from chaos.arena import WORKERS, Kind, Member
 from chaos.fault_proxy import ACK, COMMITTED, MAIL_END, FaultProxy, Trap
+from chaos.members import WORKERS, Kind, Member
 from chaos.run import LEADS, Run, VoidRunError, scenario
 from chaos.scenarios.seen import probe, unfinished
 from chaos.scripted_smtp import STORED
@@ -94,7 +94,7 @@ async def broker_crashes(run: Run) -> None:
     async with run.under_load():
         await run.accepted(wanted)
         held = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
-        queued = sum((await evidence.queues(run.stack)).values())
+        queued = sum((await broker.queues(run.stack)).values())
         await run.arena.kill_service(run.arena.rabbitmq)
         after = await unfinished(run)
         run.healed()
@@ -106,10 +106,10 @@ async def broker_crashes(run: Run) -> None:
 @scenario("F15", window=True)
 async def broker_is_restarted(run: Run) -> None:
     """Broker stopped for a while: POST stays 201, workers say not ready but alive, and reconnect unaided."""
-    broker = run.arena.rabbitmq
+    node = run.arena.rabbitmq
     await run.load(run.chance.randrange(3, 8))
     before = len(run.scenario.log.accepted())
-    await run.arena.take_down(broker)
+    await run.arena.take_down(node)
     down_at = time.monotonic()
     try:
         await run.load(LEADS - before)
@@ -123,7 +123,7 @@ async def broker_is_restarted(run: Run) -> None:
         run.figures["backlog_peak"] = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
         await asyncio.sleep(max(0.0, OUTAGE_S - (time.monotonic() - down_at)))  # the outage's length is the fault
     finally:
-        await run.arena.bring_up(broker)
+        await run.arena.bring_up(node)
     run.healed()
     if not run.figures["backlog_peak"]:
         raise VoidRunError("nothing was waiting for the broker")

@@ -6,7 +6,7 @@ from email.message import EmailMessage
 import aiosmtplib
 import pytest
 import pytest_asyncio
-from chaos.scripted_smtp import Drop, Hang, Reply, ScriptedSmtp
+from chaos.scripted_smtp import Drop, Hang, Reply, ScriptedSmtp, Stage
 from e2e.mailboxes import MailDev
 
 TO = "someone@example.com"
@@ -43,8 +43,8 @@ async def test_the_same_mail_has_the_same_hash(smtp: ScriptedSmtp) -> None:
 
 
 @pytest.mark.parametrize("stage", ["rcpt", "data", "after_dot"])
-async def test_refusals_come_n_times_then_it_is_taken(smtp: ScriptedSmtp, stage: str) -> None:
-    smtp.script(TO, *[Reply(stage, 450)] * 2)  # type: ignore[arg-type]
+async def test_refusals_come_n_times_then_it_is_taken(smtp: ScriptedSmtp, stage: Stage) -> None:
+    smtp.script(TO, *[Reply(stage, 450)] * 2)
     for _ in range(2):
         with pytest.raises((aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused)):
             await send(smtp)
@@ -55,8 +55,8 @@ async def test_refusals_come_n_times_then_it_is_taken(smtp: ScriptedSmtp, stage:
 
 
 @pytest.mark.parametrize(("stage", "taken"), [("rcpt", 0), ("data", 0), ("after_dot", 1)])
-async def test_a_dropped_connection_is_no_answer(smtp: ScriptedSmtp, stage: str, taken: int) -> None:
-    smtp.script(TO, Drop(stage))  # type: ignore[arg-type]
+async def test_a_dropped_connection_is_no_answer(smtp: ScriptedSmtp, stage: Stage, taken: int) -> None:
+    smtp.script(TO, Drop(stage))
     with pytest.raises((aiosmtplib.SMTPServerDisconnected, ConnectionError)):
         await send(smtp)
     assert len(smtp.mails) == taken
