@@ -165,6 +165,8 @@ class ResumeStorageSettings(ServiceSettings):
         if self.store is StoreKind.S3:
             if not self.s3_endpoint.startswith(("http://", "https://")):
                 raise ValueError("RESUMES_S3_ENDPOINT is missing or not an http(s) address")
+            if problem := self.plain_hop_problem(self.s3_endpoint):
+                raise ValueError(f"RESUMES_S3_ENDPOINT: production refuses {problem}")
             if not self.s3_access_key:
                 raise ValueError("RESUMES_S3_ACCESS_KEY is missing: S3 without keys lets everyone in")
             if problem := self.secret_problem(self.s3_secret_key):

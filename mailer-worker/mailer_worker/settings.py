@@ -1,6 +1,5 @@
 """Settings of the mailer: prefix ``MAILER_``. A test prints every field, so each one is described."""
 
-import ipaddress
 from email.headerregistry import Address, AddressHeader, HeaderRegistry
 from typing import Annotated, Literal, Self
 
@@ -16,6 +15,7 @@ from service_chassis.settings import (
     ServiceSettings,
     WatchdogGroup,
     amqp_url_field,
+    is_loopback,
 )
 
 ProbeSeconds = Annotated[float, Field(gt=0, le=15)]
@@ -120,7 +120,7 @@ class MailerSettings(
             raise ValueError("MAILER_SMTP_PASSWORD is missing: MAILER_SMTP_USERNAME is set")
         if problem := self.placeholder_problem(self.smtp_password):
             raise ValueError(f"MAILER_SMTP_PASSWORD {problem}")
-        if self.is_production and self.smtp_tls == "none" and not _is_loopback(self.smtp_host):
+        if self.is_production and self.smtp_tls == "none" and not is_loopback(self.smtp_host):
             raise ValueError("MAILER_SMTP_TLS: production refuses mail without TLS to another host")
         return self
 
@@ -128,12 +128,3 @@ class MailerSettings(
 def _mailboxes(value: str) -> tuple[Address, ...]:
     header = HeaderRegistry()("From", value)
     return tuple(header.addresses) if isinstance(header, AddressHeader) and not header.defects else ()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

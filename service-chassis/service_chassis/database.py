@@ -70,26 +70,35 @@ def server_settings(application: str, *, statement_s: float, idle_transaction_s:
     }
 
 
+def engine_at(url: str, connect_options: Mapping[str, Any] | None = None, **pool_options: Any) -> AsyncEngine:
+    """Build an engine whose connections the driver dials by the URL as it is.
+
+    SQLAlchemy would hand the URL's options on as arguments, and the driver knows ``sslmode`` only from a URL.
+    """
+
+    async def dial() -> asyncpg.Connection:
+        return await asyncpg.connect(plain_url(url), **(connect_options or {}))
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=dial, hide_parameters=True, **pool_options)
+
+
 def make_engine(settings: DatabaseGroup, application: str, *, pool_size: int | None = None) -> AsyncEngine:
     """Build the engine of one process. Nothing connects until first use."""
-    url = plain_url(settings.database_url.get_secret_value())
-    connect_args: dict[str, Any] = {
-        "timeout": CONNECT_TIMEOUT_S,
-        "command_timeout": settings.database_statement_timeout + 5,
-        "connection_class": BoundedConnection,
-        "server_settings": server_settings(
-            application,
-            statement_s=settings.database_statement_timeout,
-            idle_transaction_s=settings.database_idle_transaction_timeout,
-        ),
-    }
-    engine = create_async_engine(
-        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+    engine = engine_at(
+        settings.database_url.get_secret_value(),
+        {
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": settings.database_statement_timeout + 5,
+            "connection_class": BoundedConnection,
+            "server_settings": server_settings(
+                application,
+                statement_s=settings.database_statement_timeout,
+                idle_transaction_s=settings.database_idle_transaction_timeout,
+            ),
+        },
         pool_size=pool_size or settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,
-        hide_parameters=True,
-        connect_args=connect_args,
     )
     _limit_transactions(engine)
     _test_idle_connections(engine)

@@ -21,9 +21,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, NullPool, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from service_chassis.database import plain_url
+from service_chassis.database import engine_at
 from service_chassis.telemetry import log_fields
 
 PREFIXES = {"intake_api": "INTAKE", "assignment_worker": "ASSIGNMENT", "mailer_worker": "MAILER"}
@@ -89,8 +88,7 @@ def _run(service: str, url: str, work: Callable[[Config, Connection], object]) -
         work(config, connection)
 
     async def main() -> None:
-        address = plain_url(url).replace("postgresql://", "postgresql+asyncpg://", 1)
-        engine = create_async_engine(address, poolclass=NullPool, hide_parameters=True)
+        engine = engine_at(url, poolclass=NullPool)
         try:
             async with engine.begin() as connection:
                 await connection.run_sync(locked)

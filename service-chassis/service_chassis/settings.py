@@ -3,11 +3,12 @@
 Settings are built once, in the composition root, and passed down. Nothing here is read at import time.
 """
 
+import ipaddress
 import os
 import sys
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -105,6 +106,12 @@ class ServiceSettings(BaseSettings):
         validation_alias=AliasChoices("LEADS_LOG_LEVEL", "log_level"),
         description="Least level logged",
     )
+    network_encrypts: bool = Field(
+        False,
+        validation_alias=AliasChoices("LEADS_NETWORK_ENCRYPTS", "network_encrypts"),
+        description="The network between our hosts encrypts by itself (a mesh, WireGuard): database, broker and "
+        "store may be spoken to without TLS in production",
+    )
 
     @property
     def is_production(self) -> bool:
@@ -128,6 +135,15 @@ class ServiceSettings(BaseSettings):
             return "looks like a placeholder"
         return None
 
+    def plain_hop_problem(self, urls: str) -> str | None:
+        """Say why one of these URLs, separated by commas, would be dialled unencrypted; None: all may be.
+
+        None outside production too, for this machine itself, and where the network encrypts.
+        """
+        if not self.is_production or self.network_encrypts:
+            return None
+        return next((problem for url in urls.split(",") if (problem := _plain_hop(url.strip()))), None)
+
     @model_validator(mode="after")
     def _refuse_weak_passwords_in_urls(self) -> Self:
         if self.is_production:
@@ -135,7 +151,8 @@ class ServiceSettings(BaseSettings):
             problems = [
                 f"{prefix}{name.upper()}: production refuses {problem} in the URL"
                 for name, value in self
-                if name.endswith("_url") and isinstance(value, SecretStr) and (problem := _password_problem(value))
+                if name.endswith("_url") and isinstance(value, SecretStr)
+                if (problem := _password_problem(value) or self.plain_hop_problem(value.get_secret_value()))
             ]
             if problems:
                 raise ValueError("\n".join(problems))
@@ -154,6 +171,31 @@ def _password_problem(urls: SecretStr) -> str | None:
             return "a missing, default or placeholder password"
         if len(password) < MINIMUM_PASSWORD_LENGTH:
             return f"a password of fewer than {MINIMUM_PASSWORD_LENGTH} characters"
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, so that nobody else hears what it is told."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _plain_hop(url: str) -> str | None:
+    """What is wrong with a URL whose peer is another host and is not asked for a certificate."""
+    parts = urlsplit(url)
+    if not parts.hostname or is_loopback(parts.hostname):
+        return None
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if parts.scheme in {"amqp", "http"}:
+        return f"{parts.scheme} to another host: give {parts.scheme}s"
+    if parts.scheme == "amqps" and options.get("no_verify_ssl", "0") != "0":
+        return "no_verify_ssl"
+    if parts.scheme.startswith("postgres") and options.get("sslmode") != "verify-full":
+        return "a database on another host without sslmode=verify-full"
     return None
 
 

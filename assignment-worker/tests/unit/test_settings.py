@@ -5,7 +5,7 @@ from assignment_worker.settings import AssignmentSettings
 from pydantic import SecretStr
 from service_chassis.settings import Environment, load
 
-URL = "postgresql://assignment_app:Xk29vmQ1zzpLrTw8@db:5432/assignment"
+URL = "postgresql://assignment_app:Xk29vmQ1zzpLrTw8@db:5432/assignment?sslmode=verify-full"
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +13,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("ASSIGNMENT_DATABASE_URL", "ASSIGNMENT_AMQP_URL", "AMQP_URL", "LEADS_ENVIRONMENT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ASSIGNMENT_DATABASE_URL", URL)
-    monkeypatch.setenv("AMQP_URL", "amqp://leads:Yw81kslQmmv0cE5n@mq:5672/")
+    monkeypatch.setenv("AMQP_URL", "amqps://leads:Yw81kslQmmv0cE5n@mq:5672/")
     return monkeypatch
 
 
@@ -23,13 +23,13 @@ def test_the_documented_names_are_read(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("LEADS_ENVIRONMENT", "test")
     settings = load(AssignmentSettings)
     assert settings.database_url == SecretStr(URL)
-    assert settings.amqp_url.get_secret_value() == "amqp://leads:Yw81kslQmmv0cE5n@mq:5672/"
+    assert settings.amqp_url.get_secret_value() == "amqps://leads:Yw81kslQmmv0cE5n@mq:5672/"
     assert (settings.ops_host, settings.ops_port, settings.choice_batch) == ("127.0.0.1", 9050, 50)
     assert settings.environment is Environment.TEST
 
 
 def test_a_broker_of_its_own_goes_before_the_shared_one(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("ASSIGNMENT_AMQP_URL", "amqp://own:Yw81kslQmmv0cE5n@mq2:5672/")
+    environment.setenv("ASSIGNMENT_AMQP_URL", "amqps://own:Yw81kslQmmv0cE5n@mq2:5672/")
     assert "mq2" in load(AssignmentSettings).amqp_url.get_secret_value()
 
 

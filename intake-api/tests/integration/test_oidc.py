@@ -142,7 +142,7 @@ def test_half_or_plain_settings_are_refused(
     monkeypatch: pytest.MonkeyPatch, issuer: str, client_id: str, said: str
 ) -> None:
     monkeypatch.delenv("LEADS_ENVIRONMENT", raising=False)
-    url = "://leads:f3k9d0s8a7w5q2z6@host/x"
+    url = "://leads:f3k9d0s8a7w5q2z6@localhost/x"
     with pytest.raises(ValidationError, match=said):
         IntakeSettings(
             database_url=f"postgresql{url}",

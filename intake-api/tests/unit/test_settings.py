@@ -5,8 +5,8 @@ from intake_api.settings import IntakeSettings, ResumeStorageSettings
 from pydantic import ValidationError
 
 GOOD = {
-    "INTAKE_DATABASE_URL": "postgresql://intake_app:f3k9d0s8a7w5q2z6@db/intake",
-    "AMQP_URL": "amqp://leads:f3k9d0s8a7w5q2z6@mq/",
+    "INTAKE_DATABASE_URL": "postgresql://intake_app:f3k9d0s8a7w5q2z6@db/intake?sslmode=verify-full",
+    "AMQP_URL": "amqps://leads:f3k9d0s8a7w5q2z6@mq/",
     "INTAKE_AUTH_SECRET": "q8Z1vX4mP0sK7dW2nB5tR9yL3hG6jC1f",
     "INTAKE_LIMIT_PER_CLIENT": "20/3600",
     "INTAKE_LIMIT_PER_RECIPIENT": "5/86400",
@@ -27,7 +27,7 @@ def test_production_is_the_default_and_takes_strong_secrets(environment: pytest.
     assert settings.is_production
     assert settings.amqp_url.get_secret_value() == GOOD["AMQP_URL"]
     assert GOOD["INTAKE_AUTH_SECRET"] not in repr(settings)
-    environment.setenv("INTAKE_AMQP_URL", "amqp://intake:f3k9d0s8a7w5q2z6@other/")
+    environment.setenv("INTAKE_AMQP_URL", "amqps://intake:f3k9d0s8a7w5q2z6@other/")
     assert "other" in IntakeSettings().amqp_url.get_secret_value()
 
 
@@ -70,6 +70,7 @@ def test_a_scan_ends_before_its_request(environment: pytest.MonkeyPatch) -> None
     ("changes", "said"),
     [
         ({"RESUMES_S3_ENDPOINT": "127.0.0.1:9000"}, "RESUMES_S3_ENDPOINT"),
+        ({"RESUMES_S3_ENDPOINT": "http://s3:8333"}, "RESUMES_S3_ENDPOINT: production refuses http to another host"),
         ({"RESUMES_S3_ACCESS_KEY": ""}, "RESUMES_S3_ACCESS_KEY"),
         ({"RESUMES_S3_SECRET_KEY": ""}, "RESUMES_S3_SECRET_KEY is missing"),
         ({"RESUMES_S3_SECRET_KEY": "short"}, "RESUMES_S3_SECRET_KEY is shorter"),
@@ -78,12 +79,12 @@ def test_a_scan_ends_before_its_request(environment: pytest.MonkeyPatch) -> None
         ({"RESUMES_STORE": "tape"}, "filesystem"),
     ],
 )
-def test_a_store_without_its_address_is_refused(
+def test_s53_a_store_without_its_address_keys_or_tls_is_refused(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str
 ) -> None:
     monkeypatch.delenv("LEADS_ENVIRONMENT", raising=False)
     good = {
-        "RESUMES_S3_ENDPOINT": "http://s3:8333",
+        "RESUMES_S3_ENDPOINT": "https://s3:8333",
         "RESUMES_S3_ACCESS_KEY": "a",
         "RESUMES_S3_SECRET_KEY": "kD3vX8mQ1zR5tY7wB2nL9sJ4hG6fC0aE",
     }

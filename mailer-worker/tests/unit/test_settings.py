@@ -5,8 +5,8 @@ from service_chassis.settings import Environment, load
 
 ENVIRONMENT = {
     "LEADS_ENVIRONMENT": "production",
-    "AMQP_URL": "amqp://leads:kX3vTq9wL5sUe8Rb@broker:5672/leads",
-    "MAILER_DATABASE_URL": "postgresql://mailer_app:kX3vTq9wL5sUe8Rb@db:5432/mailer",
+    "AMQP_URL": "amqps://leads:kX3vTq9wL5sUe8Rb@broker:5672/leads",
+    "MAILER_DATABASE_URL": "postgresql://mailer_app:kX3vTq9wL5sUe8Rb@db:5432/mailer?sslmode=verify-full",
     "MAILER_SMTP_HOST": "127.0.0.1",
     "MAILER_SMTP_PORT": "2525",
     "MAILER_OPS_PORT": "9070",
@@ -49,7 +49,7 @@ def test_a_plain_address_is_named_after_the_firm(environment: pytest.MonkeyPatch
 
 
 def test_our_own_broker_address_wins(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("MAILER_AMQP_URL", "amqp://leads:kX3vTq9wL5sUe8Rb@other:5672/")
+    environment.setenv("MAILER_AMQP_URL", "amqps://leads:kX3vTq9wL5sUe8Rb@other:5672/")
     assert load(MailerSettings).amqp_url.get_secret_value().endswith("@other:5672/")
 
 

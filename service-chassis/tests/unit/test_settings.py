@@ -18,8 +18,8 @@ from service_chassis.settings import (
 PASSWORD = "9f8e7d6c5b4a39281706f5e4d3c2b1a0"
 GOOD = {
     "LEADS_ENVIRONMENT": "production",
-    "SAMPLE_DATABASE_URL": f"postgresql://app:{PASSWORD}@db:5432/sample",
-    "SAMPLE_AMQP_URL": f"amqp://sample:{PASSWORD}@rabbit:5672/",
+    "SAMPLE_DATABASE_URL": f"postgresql://app:{PASSWORD}@db:5432/sample?sslmode=verify-full",
+    "SAMPLE_AMQP_URL": f"amqps://sample:{PASSWORD}@rabbit:5672/",
     "SAMPLE_TOKEN_KEY": PASSWORD,
 }
 
@@ -40,7 +40,13 @@ class SampleSettings(DatabaseGroup, ConsumerGroup, RelayGroup, ServiceSettings):
 
 @pytest.fixture(autouse=True)
 def _good_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AMQP_URL", "LEADS_LOG_LEVEL", "SAMPLE_CONSUMER_PREFETCH", "CONSUMER_PREFETCH"):
+    for name in (
+        "AMQP_URL",
+        "LEADS_LOG_LEVEL",
+        "LEADS_NETWORK_ENCRYPTS",
+        "SAMPLE_CONSUMER_PREFETCH",
+        "CONSUMER_PREFETCH",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
@@ -71,10 +77,10 @@ def test_each_service_reads_its_own_prefix(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_amqp_url_is_the_default_of_the_services_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMQP_URL", f"amqp://shared:{PASSWORD}@other/")
+    monkeypatch.setenv("AMQP_URL", f"amqps://shared:{PASSWORD}@other/")
     assert load(SampleSettings).amqp_url.get_secret_value() == GOOD["SAMPLE_AMQP_URL"]
     monkeypatch.delenv("SAMPLE_AMQP_URL")
-    assert load(SampleSettings).amqp_url.get_secret_value() == f"amqp://shared:{PASSWORD}@other/"
+    assert load(SampleSettings).amqp_url.get_secret_value() == f"amqps://shared:{PASSWORD}@other/"
 
 
 def test_s55_secrets_are_not_shown() -> None:
@@ -116,19 +122,49 @@ def test_production_refuses_an_address_with_a_short_password(
 
 
 def test_sixteen_characters_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAMPLE_DATABASE_URL", f"postgresql://app:{PASSWORD[:16]}@db/sample")
+    monkeypatch.setenv("SAMPLE_DATABASE_URL", f"postgresql://app:{PASSWORD[:16]}@db/sample?sslmode=verify-full")
     assert load(SampleSettings).is_production
 
 
 def test_every_node_of_a_list_needs_its_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SAMPLE_AMQP_URL", f"amqp://a:{PASSWORD}@one/,amqp://guest:guest@two/")
+    monkeypatch.setenv("SAMPLE_AMQP_URL", f"amqps://a:{PASSWORD}@one/,amqps://guest:guest@two/")
     (line,) = refused(capsys)
     assert "SAMPLE_AMQP_URL" in line
-    monkeypatch.setenv("SAMPLE_AMQP_URL", f"amqp://a:{PASSWORD}@one/,amqp://a:short@two/")
+    monkeypatch.setenv("SAMPLE_AMQP_URL", f"amqps://a:{PASSWORD}@one/,amqps://a:short@two/")
     (line,) = refused(capsys)
     assert "SAMPLE_AMQP_URL" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "problem"),
+    [
+        ("SAMPLE_AMQP_URL", "amqp://a:{}@mq/", "amqp to another host: give amqps"),
+        ("SAMPLE_AMQP_URL", "amqps://a:{}@one/,amqp://a:{}@10.0.0.7/", "amqp to another host: give amqps"),
+        ("SAMPLE_AMQP_URL", "amqps://a:{}@mq/?no_verify_ssl=1", "no_verify_ssl"),
+        ("SAMPLE_DATABASE_URL", "postgresql://a:{}@db/x", "a database on another host without sslmode=verify-full"),
+        (
+            "SAMPLE_DATABASE_URL",
+            "postgresql://a:{}@db/x?sslmode=require",
+            "a database on another host without sslmode=verify-full",
+        ),
+    ],
+)
+def test_s53_production_dials_no_other_host_unencrypted(
+    name: str, address: str, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, address.replace("{}", PASSWORD))
+    assert refused(capsys) == [f"setting {name}: production refuses {problem} in the URL"]
+    monkeypatch.setenv("LEADS_NETWORK_ENCRYPTS", "true")
+    assert load(SampleSettings).is_production
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_s53_this_machine_itself_may_be_dialled_unencrypted(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPLE_AMQP_URL", f"amqp://a:{PASSWORD}@{host}:5672/")
+    monkeypatch.setenv("SAMPLE_DATABASE_URL", f"postgresql://a:{PASSWORD}@{host}/x")
+    assert load(SampleSettings).is_production
 
 
 def test_every_wrong_setting_has_its_own_line(
