@@ -108,6 +108,7 @@ class Addresses:
             "RESUMES_S3_ENDPOINT": self._url("intake-api", "RESUMES_S3_ENDPOINT"),
             **{name: self._given("intake-api", name) for name in copied},
             "INTAKE_SEED_ADMIN_PASSWORD": self._given("seed", "INTAKE_SEED_ADMIN_PASSWORD"),
+            "MAILER_SUPPRESSION_SECRET": self._given("mailer-worker", "MAILER_SUPPRESSION_SECRET"),
             "MAILER_SMTP_HOST": smtp_host,
             "MAILER_SMTP_PORT": smtp_port,
         }

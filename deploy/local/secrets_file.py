@@ -31,6 +31,7 @@ class StackSecrets:
     s3_access_key: str = field(default_factory=lambda: secrets.token_hex(10))
     s3_secret_key: str = field(default_factory=_password)
     auth_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    suppression_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
     def role(self, name: str) -> str:

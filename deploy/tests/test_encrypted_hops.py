@@ -149,6 +149,7 @@ async def dial_relay(port: int, tls: str) -> None:
         smtp_username="leads",
         smtp_password=PASSWORD,
         smtp_deadline=5,
+        suppression_secret="a-secret-of-tests",
         from_mailbox="intake@firm.example",
     )
     sender = SmtpSender(settings)

@@ -1,5 +1,7 @@
 """Messages in: each event of the mailer's queue goes to one use case. No rules here."""
 
+from functools import partial
+
 from service_chassis.envelope import Envelope
 from service_chassis.hearing import Handler
 from shared_schemas.events import Event, LeadAssigned, LeadErased, OutreachCancelled, OutreachRequested
@@ -16,9 +18,11 @@ async def on_lead_assigned(session: AsyncSession, event: LeadAssigned, _envelope
     await store_delivery(session, event)
 
 
-async def on_outreach_requested(session: AsyncSession, event: OutreachRequested, _envelope: Envelope) -> None:
+async def on_outreach_requested(
+    session: AsyncSession, event: OutreachRequested, _envelope: Envelope, *, suppression_key: bytes
+) -> None:
     """Staff want a mail sent."""
-    await request_outreach(session, event)
+    await request_outreach(session, event, suppression_key)
 
 
 async def on_outreach_cancelled(session: AsyncSession, event: OutreachCancelled, _envelope: Envelope) -> None:
@@ -31,9 +35,11 @@ async def on_lead_erased(session: AsyncSession, event: LeadErased, _envelope: En
     await erase_lead(session, event)
 
 
-HANDLERS: dict[type[Event], Handler] = {
-    LeadAssigned: on_lead_assigned,
-    OutreachRequested: on_outreach_requested,
-    OutreachCancelled: on_outreach_cancelled,
-    LeadErased: on_lead_erased,
-}
+def make_handlers(suppression_key: bytes) -> dict[type[Event], Handler]:
+    """Which event goes where. The key is that of the suppression list."""
+    return {
+        LeadAssigned: on_lead_assigned,
+        OutreachRequested: partial(on_outreach_requested, suppression_key=suppression_key),
+        OutreachCancelled: on_outreach_cancelled,
+        LeadErased: on_lead_erased,
+    }

@@ -141,7 +141,7 @@ class OutreachCancellation(Base):
 
 
 class Suppression(Base):
-    """An address that the relay refused for good at RCPT: a hash of it, so that the list names nobody."""
+    """An address that the relay refused for good at RCPT: a hash with a key, so that the list names nobody."""
 
     __tablename__ = "suppressions"
 

@@ -1,6 +1,6 @@
 """Reads and locks of the mailer's state. Nothing here commits."""
 
-import hashlib
+import hmac
 from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
@@ -50,24 +50,24 @@ async def database_now(session: AsyncSession) -> datetime:
     return (await session.execute(select(func.now()))).scalar_one()
 
 
-def address_hash(address: str) -> bytes:
-    """How an address is written in the suppression list."""
-    return hashlib.sha256(address.strip().lower().encode()).digest()
+def address_hash(key: bytes, address: str) -> bytes:
+    """How an address is written in the suppression list: without the key nobody can try addresses against it."""
+    return hmac.digest(key, address.strip().lower().encode(), "sha256")
 
 
-async def suppressed_among(session: AsyncSession, addresses: Iterable[str]) -> set[bytes]:
+async def suppressed_among(session: AsyncSession, key: bytes, addresses: Iterable[str]) -> set[bytes]:
     """The hashes of those addresses that are suppressed."""
-    hashes = {address_hash(address) for address in addresses}
+    hashes = {address_hash(key, address) for address in addresses}
     found = await session.scalars(select(Suppression.address_hash).where(Suppression.address_hash.in_(hashes)))
     return set(found)
 
 
-async def suppress(session: AsyncSession, address: str, reason: str, smtp_code: int | None) -> None:
+async def suppress(session: AsyncSession, key: bytes, address: str, reason: str, smtp_code: int | None) -> None:
     """Mail this address no more, until a person asks for it."""
-    values = {"address_hash": address_hash(address), "reason": reason, "smtp_code": smtp_code}
+    values = {"address_hash": address_hash(key, address), "reason": reason, "smtp_code": smtp_code}
     await session.execute(insert(Suppression).values(values).on_conflict_do_nothing())
 
 
-async def lift_suppression(session: AsyncSession, address: str) -> None:
+async def lift_suppression(session: AsyncSession, key: bytes, address: str) -> None:
     """A person asked for a mail to this address: try it again."""
-    await session.execute(delete(Suppression).where(Suppression.address_hash == address_hash(address)))
+    await session.execute(delete(Suppression).where(Suppression.address_hash == address_hash(key, address)))

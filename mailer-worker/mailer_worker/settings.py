@@ -99,6 +99,16 @@ class SenderGroup(BaseModel):
     contact_retention_days: Count = Field(
         30, description="Days after which a finished delivery loses names, address and mail"
     )
+    suppression_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Key of the hashes that the list of refused addresses consists of, 32 bytes or more; another "
+        "one empties the list: each refused address is tried once more",
+    )
+
+    @property
+    def suppression_key(self) -> bytes:
+        """The key that `repository.address_hash` takes."""
+        return self.suppression_secret.get_secret_value().encode()
 
 
 class MailerSettings(
@@ -120,6 +130,8 @@ class MailerSettings(
             raise ValueError("MAILER_SMTP_PASSWORD is missing: MAILER_SMTP_USERNAME is set")
         if problem := self.placeholder_problem(self.smtp_password):
             raise ValueError(f"MAILER_SMTP_PASSWORD {problem}")
+        if problem := self.secret_problem(self.suppression_secret):
+            raise ValueError(f"MAILER_SUPPRESSION_SECRET {problem}: give 32 or more random bytes")
         if self.is_production and self.smtp_tls == "none" and not is_loopback(self.smtp_host):
             raise ValueError("MAILER_SMTP_TLS: production refuses mail without TLS to another host")
         return self

@@ -21,7 +21,7 @@ from service_chassis.settings import load, worker_name
 from shared_schemas.topology import MAILER_OUTREACH
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mailer_worker.handlers import HANDLERS
+from mailer_worker.handlers import make_handlers
 from mailer_worker.lead_description import describe_lead
 from mailer_worker.mail import MailWriter
 from mailer_worker.repository import CHANNEL
@@ -44,7 +44,8 @@ def build(settings: MailerSettings) -> Worker:
     sender_engine = make_engine(settings, f"{name} sender", pool_size=settings.sender_concurrency + 2)
     sender = Sender(make_sessions(sender_engine), SmtpSender(settings), _make_writer(settings), settings)
     listening = Pulse()
-    subscription = Subscription(MAILER_OUTREACH, HANDLERS, after_commit=sender.wake)
+    handlers = make_handlers(settings.suppression_key)
+    subscription = Subscription(MAILER_OUTREACH, handlers, after_commit=sender.wake)
     return Worker(
         name=name,
         engine=engine,

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from mailer_worker.attempt import run_attempt
-from mailer_worker.handlers import HANDLERS
+from mailer_worker.handlers import make_handlers
 from mailer_worker.mail import MailWriter
 from mailer_worker.mail_sender import MailSender, Outcome
 from mailer_worker.models import Delivery
@@ -96,7 +96,7 @@ class Bench:
             envelope = Envelope("test", str(uuid4()), True, event.type, TRACE, None, 0, False, False, b"")
             with traced(TRACE):
                 async with self.sessions.begin() as session:
-                    await HANDLERS[type(event)](session, event, envelope)
+                    await make_handlers(self.settings.suppression_key)[type(event)](session, event, envelope)
 
     async def claim(self, limit: int = 10) -> list[Attempt]:
         async with self.sessions.begin() as session:

@@ -36,6 +36,7 @@ def make_settings(database_url: str, smtp_port: int) -> MailerSettings:
         smtp_lease=20.0,
         from_mailbox="Intake Desk <intake@firm.example>",
         firm_name="Diaz & Ernst",
+        suppression_secret=SecretStr("a-secret-of-tests-that-is-long-enough"),
         sender_tick=0.2,
         sender_grace=1.0,
         circuit_probe_interval=0.2,

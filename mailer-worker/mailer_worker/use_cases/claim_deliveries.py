@@ -57,7 +57,7 @@ async def claim_deliveries(
     if not deliveries:
         return []
     now = await repository.database_now(session)
-    suppressed = await _suppressed_among(session, deliveries)
+    suppressed = await _suppressed_among(session, settings.suppression_key, deliveries)
     attempts = []
     for delivery in deliveries:
         if delivery.id in suppressed:
@@ -67,10 +67,10 @@ async def claim_deliveries(
     return attempts
 
 
-async def _suppressed_among(session: AsyncSession, deliveries: Sequence[Delivery]) -> set[UUID]:
+async def _suppressed_among(session: AsyncSession, key: bytes, deliveries: Sequence[Delivery]) -> set[UUID]:
     addresses = {delivery.id: delivery.mail_recipient or delivery.address or "" for delivery in deliveries}
-    hashes = await repository.suppressed_among(session, addresses.values())
-    return {key for key, address in addresses.items() if repository.address_hash(address) in hashes}
+    hashes = await repository.suppressed_among(session, key, addresses.values())
+    return {one for one, address in addresses.items() if repository.address_hash(key, address) in hashes}
 
 
 async def _freeze(

@@ -10,7 +10,7 @@ from mailer_worker.delivery_events import say
 from mailer_worker.models import FINAL, RELAY_AWAY, Delivery, DeliveryState
 
 
-async def request_outreach(session: AsyncSession, event: OutreachRequested) -> None:
+async def request_outreach(session: AsyncSession, event: OutreachRequested, suppression_key: bytes) -> None:
     """Queue a failed, held or cancelled delivery again; make the next sequence of a sent one; hurry a deferred one.
 
     One effect per ``request_id``. A person's word lifts the suppression of the address, and outweighs a
@@ -24,7 +24,7 @@ async def request_outreach(session: AsyncSession, event: OutreachRequested) -> N
     if delivery is not None and delivery.request_id == event.request_id:
         await say(session, delivery)
         return
-    await repository.lift_suppression(session, event.email)
+    await repository.lift_suppression(session, suppression_key, event.email)
     if delivery is None or delivery.state == DeliveryState.SENT:
         delivery = _next_sequence(session, event, delivery)
     elif delivery.state in (*FINAL, DeliveryState.CANCELLED):

@@ -112,7 +112,7 @@ async def _settle_unsent(session: AsyncSession, delivery: Delivery, outcome: Out
     if isinstance(outcome, DefinitelyNotSent) and outcome.permanent:
         transitions.fail(delivery, "refused", outcome.code)
         if outcome.is_about_address and recipient is not None:
-            await repository.suppress(session, recipient, "refused", outcome.code)
+            await repository.suppress(session, settings.suppression_key, recipient, "refused", outcome.code)
     elif delivery.cancel_requested:
         _end_cancelled(delivery)
     elif isinstance(outcome, DefinitelyNotSent):

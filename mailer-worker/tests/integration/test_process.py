@@ -52,6 +52,7 @@ async def test_an_assigned_lead_is_mailed_and_said_and_the_process_stops_in_orde
         "MAILER_SMTP_HOST": "127.0.0.1",
         "MAILER_SMTP_PORT": str(relay.port),
         "MAILER_FROM": "Intake Desk <intake@firm.example>",
+        "MAILER_SUPPRESSION_SECRET": "a-secret-of-tests",
         "MAILER_OPS_PORT": str(port),
     }
     event = LeadAssigned.model_validate(

@@ -2,12 +2,16 @@
 
 import email
 import email.policy
+import hashlib
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from mailer_worker.mail_sender import RELAYING_DENIED, RelayAway
-from mailer_worker.models import Delivery
+from mailer_worker.models import Delivery, Suppression
+from pydantic import SecretStr
 from shared_schemas.events import LeadReachedOut, OutreachDeferred, OutreachFailed
+from sqlalchemy import select
 
 from ..bench import DORA, TRACE, Bench
 from ..scripted_relay import ScriptedRelay, Step
@@ -122,6 +126,27 @@ async def test_a_refusal_at_rcpt_fails_at_once_and_suppresses_the_address(bench:
     assert await bench.send_due() == []
     (suppressed,) = await bench.said()
     assert (suppressed.lead_id, suppressed.reason, suppressed.attempts) == (other.lead_id, "suppressed", 0)
+
+
+async def test_s62_who_has_the_list_but_not_its_key_cannot_try_addresses_against_it(
+    bench: Bench, relay: ScriptedRelay
+) -> None:
+    relay.script[bench.address].append(Step("rcpt", "550 no such user"))
+    await bench.hear(bench.assigned())
+    await bench.send_due()
+    await bench.hear(bench.erased())
+    async with bench.sessions() as session:
+        (kept,) = await session.scalars(select(Suppression.address_hash))
+    address = bench.address.encode()
+    guesses = {
+        hashlib.new(name, text).digest() for name in ("sha256", "blake2s") for text in (address, address.upper())
+    }
+    assert kept not in guesses
+    assert bench.address not in await bench.everything()
+    for secret, count in (("another-secret", 1), (bench.settings.suppression_secret.get_secret_value(), 0)):
+        bench.change(suppression_secret=SecretStr(secret))
+        await bench.hear(bench.assigned(lead_id=uuid4()))
+        assert len(await bench.send_due()) == count
 
 
 @pytest.mark.parametrize("step", [Step("rcpt", "554 no"), Step("data", "554 rejected"), Step("data", "550 spam")])

@@ -11,6 +11,7 @@ ENVIRONMENT = {
     "MAILER_SMTP_PORT": "2525",
     "MAILER_OPS_PORT": "9070",
     "MAILER_FROM": "Intake Desk <intake@firm.example>",
+    "MAILER_SUPPRESSION_SECRET": "q8Z1vX4mP0sK7dW2nB5tR9yL3hG6jC1f",
 }
 
 
@@ -68,6 +69,8 @@ def test_our_own_broker_address_wins(environment: pytest.MonkeyPatch) -> None:
         ("MAILER_MESSAGE_ID_DOMAIN", "a b", "MAILER_MESSAGE_ID_DOMAIN"),
         ("MAILER_DATABASE_URL", "postgresql://mailer_app@db/mailer", "MAILER_DATABASE_URL"),
         ("AMQP_URL", "amqp://guest:guest@broker/", "AMQP_URL"),
+        ("MAILER_SUPPRESSION_SECRET", "", "MAILER_SUPPRESSION_SECRET is missing"),
+        ("MAILER_SUPPRESSION_SECRET", "short", "MAILER_SUPPRESSION_SECRET is shorter than 32 bytes"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line(
