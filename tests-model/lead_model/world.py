@@ -22,7 +22,7 @@ from intake_api.use_cases.change_lead import LeadChange, change_lead
 from intake_api.use_cases.claim_key import hash_key
 from intake_api.use_cases.register_lead import Registered, register_lead
 from mailer_worker.attempt import run_attempt
-from mailer_worker.handlers import HANDLERS as MAILER_HANDLERS
+from mailer_worker.handlers import make_handlers as make_mailer_handlers
 from mailer_worker.mail import MailWriter
 from mailer_worker.settings import MailerSettings
 from mailer_worker.use_cases.claim_deliveries import claim_deliveries
@@ -102,6 +102,7 @@ class World:
                 "amqp_url": "amqp://nowhere",
                 "smtp_host": "nowhere",
                 "from_mailbox": "Intake Desk <intake@firm.example>",
+                "suppression_secret": "a-secret-of-tests-that-is-long-enough",
             }
         )
         self._writer = MailWriter("Intake Desk", "intake@firm.example", "Diaz & Ernst")
@@ -112,7 +113,7 @@ class World:
         heard: dict[ServiceName, tuple[Subscription, ...]] = {
             "intake_api": intake_handlers.SUBSCRIPTIONS,
             "assignment_worker": assignment_handlers.subscriptions("model", lambda: None),
-            "mailer_worker": (Subscription(MAILER_OUTREACH, MAILER_HANDLERS),),
+            "mailer_worker": (Subscription(MAILER_OUTREACH, make_mailer_handlers(self._mailer.suppression_key)),),
         }
         self.bag = Bag(
             self.mortality,

@@ -4,7 +4,7 @@ import asyncio
 from uuid import uuid4
 
 import aio_pika
-from mailer_worker.handlers import HANDLERS
+from mailer_worker.handlers import make_handlers
 from service_chassis import telemetry
 from service_chassis.consumer import Consumer
 from service_chassis.hearing import Subscription
@@ -36,7 +36,7 @@ async def test_an_assignment_delivered_five_times_is_mailed_once(
             message = aio_pika.Message(event.model_dump_json().encode(), message_id=message_id, type=event.type)
             await exchange.publish(message, event.routing_key(), mandatory=True)
         stop = asyncio.Event()
-        subscription = Subscription(MAILER_OUTREACH, HANDLERS)
+        subscription = Subscription(MAILER_OUTREACH, make_handlers(bench.settings.suppression_key))
         consumer = Consumer(amqp_vhost, [subscription], bench.sessions, bench.settings, _always_there, "test")
         running = asyncio.create_task(consumer.run(stop))
         async with asyncio.timeout(15):
