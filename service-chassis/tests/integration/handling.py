@@ -14,7 +14,8 @@ from shared_schemas.topology import ASSIGNMENT_ROSTER
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from .bench import Bench, eventually
+from .bench import Bench
+from .waiting import eventually
 
 LEAD = UUID("3f0c9d1e-5a44-4d6b-9c53-0c8a6a1f2b77")
 ACK = rb"\x00\x3c\x00\x50"

@@ -9,7 +9,8 @@ from shared_schemas.topology import ASSIGNMENT_ROSTER
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from .bench import Bench, changed, eventually, until
+from .bench import Bench, changed
+from .waiting import eventually, until
 
 
 async def test_a_killed_broker_loses_nothing_and_relay_and_consumer_come_back(bench: Bench) -> None:

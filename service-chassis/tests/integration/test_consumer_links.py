@@ -11,8 +11,10 @@ from service_chassis.settings import ConsumerGroup
 from shared_schemas.events import AttorneyChanged
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from .bench import ROSTER, Bench, changed, proxied, until
+from .bench import ROSTER, Bench, changed
+from .fault_proxy import proxied
 from .handling import ACK, all_acked, handled, note, nothing, subscribed
+from .waiting import until
 
 QUICK = ConsumerGroup(consumer_grace=2.0)
 

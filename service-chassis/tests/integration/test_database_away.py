@@ -9,8 +9,10 @@ from shared_schemas.events import AttorneyChanged
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from .bench import Bench, changed, eventually, proxied, until
+from .bench import Bench, changed
+from .fault_proxy import proxied
 from .handling import NOTE, all_acked, engine_over, handled, note, subscribed
+from .waiting import eventually, until
 
 
 async def test_a_handler_that_finds_its_dependency_away_is_not_counted_and_consuming_pauses(bench: Bench) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from service_chassis import hearing
 
-from .bench import Bench, changed, eventually, until
+from .bench import Bench, changed
 from .handling import all_acked, handled
+from .waiting import eventually, until
 
 HANDLING_PROCESS = Path(__file__).parent / "handling_process.py"
 

@@ -12,8 +12,9 @@ from shared_schemas.events import AttorneyChanged, LeadClosed
 from shared_schemas.topology import ASSIGNMENT_ROSTER
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from .bench import ROSTER, Bench, changed, eventually, until
+from .bench import ROSTER, Bench, changed
 from .handling import LEAD, NOTE, all_acked, handled, note, subscribed
+from .waiting import eventually, until
 
 
 async def test_effect_outgoing_event_and_claim_are_made_together(bench: Bench) -> None:

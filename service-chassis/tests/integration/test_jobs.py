@@ -7,7 +7,9 @@ from service_chassis.database import make_engine
 from service_chassis.jobs import RUNS, Job, forget_old_messages, run_job
 from service_chassis.settings import DatabaseGroup
 
-from .bench import Bench, eventually, proxied, until
+from .bench import Bench
+from .fault_proxy import proxied
+from .waiting import eventually, until
 
 
 async def test_of_two_runners_one_runs(bench: Bench) -> None:

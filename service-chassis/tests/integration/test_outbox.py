@@ -9,7 +9,8 @@ from service_chassis.outbox import CHANNEL
 from service_chassis.telemetry import trace_id_of, traced
 from shared_schemas.events import LeadClosed, LeadErased
 
-from .bench import Bench, changed, until
+from .bench import Bench, changed
+from .waiting import until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -14,7 +14,8 @@ import httpx
 import pytest
 from shared_schemas.topology import ASSIGNMENT_LEADS, ASSIGNMENT_ROSTER
 
-from .bench import Bench, changed, eventually, until
+from .bench import Bench, changed
+from .waiting import eventually, until
 
 WHOLE_PROCESS = Path(__file__).parent / "whole_process.py"
 

@@ -13,7 +13,9 @@ from service_chassis.topology import TopologyMismatchError
 from shared_schemas.events import AttorneyChanged, LeadErased
 from shared_schemas.topology import ASSIGNMENT_LEADS, ASSIGNMENT_ROSTER, EXCHANGE, MAILER_OUTREACH
 
-from .bench import ROSTER, Bench, changed, eventually, proxied, until
+from .bench import ROSTER, Bench, changed
+from .fault_proxy import proxied
+from .waiting import eventually, until
 
 RELAY_PROCESS = Path(__file__).parent / "relay_process.py"
 CONFIRM = rb"\x00\x3c\x00\x50"

@@ -10,7 +10,9 @@ from service_chassis import telemetry
 from shared_schemas.events import AttorneyChanged
 from shared_schemas.topology import EXCHANGE
 
-from .bench import ROSTER, Bench, changed, eventually, proxied, until
+from .bench import ROSTER, Bench, changed
+from .fault_proxy import proxied
+from .waiting import eventually, until
 
 RELAY_PROCESS = Path(__file__).parent / "relay_process.py"
 CONFIRM = rb"\x00\x3c\x00\x50"

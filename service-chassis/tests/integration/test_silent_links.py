@@ -19,7 +19,9 @@ from service_chassis.transient import is_dependency_away
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from .bench import Bench, eventually, proxied, until
+from .bench import Bench
+from .fault_proxy import proxied
+from .waiting import eventually, until
 
 LIMIT_S = 1.0
 PARTING_S = 3.0

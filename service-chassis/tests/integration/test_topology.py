@@ -8,7 +8,8 @@ import pytest
 from service_chassis.topology import TopologyMismatchError, declare, declare_once
 from shared_schemas.topology import ASSIGNMENT_ROSTER, EXCHANGE, QUEUES
 
-from .bench import ROSTER, Bench, changed, proxied
+from .bench import ROSTER, Bench, changed
+from .fault_proxy import proxied
 
 
 async def test_declaring_again_changes_nothing(bench: Bench) -> None:
