@@ -149,11 +149,10 @@ class QueueHearer:
             deadline = asyncio.timeout(self._settings.consumer_handler_timeout)
             try:
                 async with deadline, self._sessions.begin() as session:
-                    if not await inbox.claim(session, self._queue, envelope.message_id):
-                        self._count("repeated")
-                        return
-                    await handler(session, event, envelope)
-                    if envelope.is_redelivered:
+                    is_first = await inbox.claim(session, self._queue, envelope.message_id)
+                    if is_first:
+                        await handler(session, event, envelope)
+                    if envelope.is_redelivered:  # a repeat too: its mark must not add up with those of other copies
                         await failures.forget(session, self._queue, envelope.message_id)
                 break
             except Exception as error:
@@ -161,8 +160,8 @@ class QueueHearer:
                     raise HandlerDeadlineError from None
                 if not (tries_left and is_collision(error)):
                     raise
-        self._count("handled")
-        if self._subscription.after_commit is not None:
+        self._count("handled" if is_first else "repeated")
+        if is_first and self._subscription.after_commit is not None:
             self._subscription.after_commit()
 
     async def _count_failure(self, envelope: Envelope, error: Exception) -> None:

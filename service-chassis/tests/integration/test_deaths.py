@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from service_chassis import hearing
 
-from .bench import Bench, changed
-from .handling import all_acked, handled
+from .bench import ROSTER, Bench, changed
+from .handling import all_acked, handled, note, subscribed
 from .waiting import eventually, until
 
 HANDLING_PROCESS = Path(__file__).parent / "handling_process.py"
@@ -85,3 +86,20 @@ async def test_a_process_that_dies_around_its_commit_has_made_one_effect(
     assert sorted(await bench.effects()) == [f"die {moment}, once", "later"]
     assert await bench.dead_letters() == []
     await all_acked(bench)
+
+
+async def test_repeats_that_come_back_are_not_taken_for_what_killed_their_process(bench: Bench) -> None:
+    """Copies of one event, each of which came back without an ack, as often as a body may that is given up."""
+    event, message_id = changed("one"), str(uuid4())
+    for _ in range(hearing.LAST_MARK + 1):
+        await bench.publish(event, message_id=message_id)
+    holder = await bench.channel.get_queue(ROSTER, ensure=False)
+    for copy in [await holder.get() for _ in range(hearing.LAST_MARK + 1)]:
+        await copy.nack(requeue=True)
+
+    async with bench.consuming(subscribed(note)):
+        await handled(bench, "one")
+        await eventually(bench.waiting, lambda seen: seen[0] == 0)
+    await all_acked(bench)
+    assert (await bench.effects(), await bench.dead_letters()) == (["one"], [])
+    assert await bench.count("delivery_marks") == 0
