@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aio_pika
-import pytest
 from e2e import evidence
 from e2e.checker import Scenario
 from e2e.clients import submit_all
@@ -16,22 +15,6 @@ from e2e.operator import leadctl
 from e2e.stack import Stack
 
 EMPTIED = ("assignments", "leads", "attorneys", "outbox", "inbox", "failures", "delivery_marks")
-COMMANDS = [
-    (),
-    ("dead-letters",),
-    ("dead-letters", "list"),
-    ("dead-letters", "show"),
-    ("dead-letters", "replay"),
-    ("dead-letters", "discard"),
-    ("stuck",),
-    ("stuck", "list"),
-    ("stuck", "explain"),
-    ("stuck", "repair"),
-    ("reconcile",),
-    ("audit", "verify"),
-    ("privacy", "erase"),
-    ("retention", "run"),
-]
 
 
 async def bury(stack: Stack, queue: str, *, type_: str = "lead.unheard-of.v1", body: bytes = b"{}") -> str:
@@ -75,12 +58,6 @@ async def no_reconciler(stack: Stack) -> AsyncIterator[None]:
 async def discard_all(stack: Stack) -> None:
     for item in (await leadctl(stack, "dead-letters", "list", "--json")).json["items"]:
         await leadctl(stack, "dead-letters", "discard", item["id"], "--reason", "made by a test")
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-async def test_every_command_explains_itself(stack: Stack, command: tuple[str, ...]) -> None:
-    answer = await leadctl(stack, *command, "--help")
-    assert (answer.code, "Usage: leadctl" in answer.output) == (0, True)
 
 
 async def test_dead_letters_are_listed_shown_replayed_and_discarded(stack: Stack) -> None:

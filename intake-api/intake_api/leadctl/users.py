@@ -1,22 +1,14 @@
 """``leadctl users``: staff accounts. All but ``create-admin`` speak the HTTP API as an admin."""
 
-import asyncio
 import sys
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from pydantic_settings import SettingsConfigDict
-from service_chassis.database import make_engine, make_sessions
-from service_chassis.settings import DatabaseGroup, ServiceSettings, load
-from sqlalchemy.exc import SQLAlchemyError
 
 from intake_api.caller import Role
-from intake_api.exceptions import AccountExistsError, AdminExistsError, InvalidFieldsError
 from intake_api.leadctl.connection import Connection, ConnectionSettings, Trouble
 from intake_api.leadctl.output import Json, Output
-from intake_api.passwords import Passwords
-from intake_api.use_cases.manage_accounts import create_first_admin
 
 users = typer.Typer(
     help="Staff accounts. Passwords are prompted for, or read from standard input; never given as arguments.",
@@ -27,17 +19,12 @@ Email = Annotated[str, typer.Argument(help="The account's address.")]
 _COLUMNS = ["id", "email", "role", "attorney_id", "disabled", "created_at"]
 
 
-class AdminDatabase(DatabaseGroup, ServiceSettings):
-    """The database that the first admin is written to: INTAKE_DATABASE_URL, nothing else of the service."""
-
-    model_config = SettingsConfigDict(env_prefix="INTAKE_")
-
-
 @users.command("create-admin")
 def create_admin(email: Email, as_json: Json = False) -> None:
     """Make the first admin, straight in the database (INTAKE_DATABASE_URL). Refused once there is an admin."""
-    password = _read_password()
-    account_id = asyncio.run(_create_admin(load(AdminDatabase), email, password))
+    from intake_api.leadctl import first_admin  # noqa: PLC0415 - slow to import: see there
+
+    account_id = first_admin.create(email, _read_password())
     Output(as_json).say({"id": str(account_id), "role": Role.ADMIN}, f"made admin {account_id}")
 
 
@@ -103,20 +90,3 @@ def _find(connection: Connection, email: str) -> str:
     if not found:
         raise Trouble("no account has this address: see leadctl users list")
     return str(found[0]["id"])
-
-
-async def _create_admin(settings: AdminDatabase, email: str, password: str) -> UUID:
-    engine = make_engine(settings, "leadctl", pool_size=1)
-    try:
-        passwords = Passwords(memory_kib=19_456, passes=2, at_once=1)
-        return await create_first_admin(make_sessions(engine), passwords, email, password)
-    except (OSError, SQLAlchemyError) as error:
-        raise Trouble(f"the database does not answer ({type(error).__name__})") from error
-    except AdminExistsError as error:
-        raise Trouble("there is an admin already: log in as one and use leadctl users create") from error
-    except AccountExistsError as error:
-        raise Trouble("an account has this address") from error
-    except InvalidFieldsError as error:
-        raise Trouble("; ".join(f"{one.field} {one.detail}" for one in error.errors)) from error
-    finally:
-        await engine.dispose()
