@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from service_chassis.database import make_engine, make_sessions
 from service_chassis.http_server import listen, make_server
 from service_chassis.ops import ops_app
@@ -59,6 +59,30 @@ from intake_api.uploads import Uploads, body_limit
 log = structlog.get_logger(__name__)
 
 ORDINARY_BODY_BYTES = 64 * 1024
+
+# Included once per process, not per application: FastAPI builds each route anew for every inclusion.
+_API = APIRouter()
+for _module in (
+    forms,
+    lead_lists,
+    bulk,
+    leads,
+    receipts,
+    notes,
+    outreach,
+    submissions,
+    attorneys,
+    auth,
+    users,
+    api_keys,
+    operations,
+    audit,
+    erasure,
+    export,
+    retention,
+    health,
+):
+    _API.include_router(_module.router)
 NO_DOCS: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
 
 
@@ -99,28 +123,8 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         lifespan=lifespan,
         **({} if settings.api_docs else NO_DOCS),
     )
+    app.router.routes.extend(_API.routes)
     app.state.outside = outside
-    for module in (
-        forms,
-        lead_lists,
-        bulk,
-        leads,
-        receipts,
-        notes,
-        outreach,
-        submissions,
-        attorneys,
-        auth,
-        users,
-        api_keys,
-        operations,
-        audit,
-        erasure,
-        export,
-        retention,
-        health,
-    ):
-        app.include_router(module.router)
     problems.install(app)
     contract.install(app)
     submission = BodyLimit(body_limit(settings.upload_limit), "resume")

@@ -1,6 +1,7 @@
 """Passwords: how they are hashed, and which are too easy to guess (NIST SP 800-63B-4 s. 3.1.1, OWASP ASVS 6.2)."""
 
 import asyncio
+import functools
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,8 +27,8 @@ class Passwords:
     """argon2id (RFC 9106) with the given cost, a few at once: memory is bounded however many log in."""
 
     def __init__(self, memory_kib: int, passes: int, at_once: int) -> None:
-        self._hasher = PasswordHasher(memory_cost=memory_kib, time_cost=passes, parallelism=1)
-        self._nobodys = self._hasher.hash("no account has this password")
+        self._hasher = _hasher(memory_kib, passes)
+        self._nobodys = _nobodys_hash(memory_kib, passes)
         self._places = asyncio.Semaphore(at_once)
         self._waiting = 0
 
@@ -65,6 +66,16 @@ class Passwords:
             return self._hasher.verify(password_hash, _normalized(password))
         except (VerificationError, InvalidHashError):
             return False
+
+
+def _hasher(memory_kib: int, passes: int) -> PasswordHasher:
+    return PasswordHasher(memory_cost=memory_kib, time_cost=passes, parallelism=1)
+
+
+@functools.cache
+def _nobodys_hash(memory_kib: int, passes: int) -> str:
+    """What an unknown account's password is held against: a hash of the same cost as everybody's."""
+    return _hasher(memory_kib, passes).hash("no account has this password")
 
 
 async def check_new_password(password: str, email: str, field: str = "password") -> None:
