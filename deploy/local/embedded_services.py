@@ -26,8 +26,8 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's folder in memory; what we mak
 _MEMORY_NEEDED = 4 * 1024**3
 
 
-def _folder() -> Path:
-    """Where sessions have their folders: in memory where there is enough, else in `.local/`.
+def session_folder(kind: str) -> Path:
+    """Where test sessions of a kind have their folders: in memory where there is enough, else in `.local/`.
 
     Each test has databases of its own, and ext4 is slow to make files where others were deleted in the last seconds:
     on disk a third of a session's time went there.
@@ -35,11 +35,11 @@ def _folder() -> Path:
     with suppress(OSError):
         if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_NEEDED:
             checkout = hashlib.sha256(str(TOOLS).encode()).hexdigest()[:8]
-            return _MEMORY / f"leads-tests-{os.getuid()}-{checkout}"
-    return TOOLS / "test-services"
+            return _MEMORY / f"leads-{kind}-{os.getuid()}-{checkout}"
+    return TOOLS / kind
 
 
-_FOLDER = _folder()
+_FOLDER = session_folder("test-services")
 
 
 class EmbeddedServices:

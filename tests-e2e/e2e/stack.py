@@ -22,8 +22,10 @@ from typing import Any
 import psutil
 import pytest
 
+from deploy.local.embedded_services import session_folder
+
 ROOT = Path(__file__).resolve().parents[2]
-HOMES = ROOT / ".local" / "e2e"
+HOMES = session_folder("e2e")
 
 SCALE = {"API_PROCESSES": "1", "INTAKE_WORKERS": "1", "ASSIGNMENT_WORKERS": "4", "MAILER_WORKERS": "2"}
 
