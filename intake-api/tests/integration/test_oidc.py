@@ -90,7 +90,7 @@ async def test_s32_a_token_that_is_not_for_us_now_is_refused(
     intake: Intake, provider: Provider, changes: dict[str, Any]
 ) -> None:
     now = int(time.time())
-    claims = {
+    claims: dict[str, Any] = {
         name: now + int(value.total_seconds()) if isinstance(value, timedelta) else value
         for name, value in changes.items()
     }
