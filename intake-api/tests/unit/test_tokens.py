@@ -233,7 +233,7 @@ def test_s34_weak_or_doubled_keys_are_refused_at_start(
     monkeypatch.delenv("LEADS_ENVIRONMENT", raising=False)
     file = tmp_path / "keys"
     file.write_text(content)
-    url = "://leads:f3k9d0s8a7w5q2z6@host/x"
+    url = "://leads:f3k9d0s8a7w5q2z6@127.0.0.1/x"
     with pytest.raises(ValidationError, match=said) as caught:
         IntakeSettings(database_url=f"postgresql{url}", amqp_url=f"amqp{url}", auth_keys_file=file)
     assert SECRET not in str(caught.value)
