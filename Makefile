@@ -46,7 +46,7 @@ mutation-matrix: bootstrap ## break the product in eight ways, each must turn it
 chaos-cluster: bootstrap ## three broker nodes: leader killed, follower killed, leader cut off; SCENARIO=C01 SEED=7 RUNS=3
 	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos run --cluster $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(ARGS)
 
-soak: bootstrap ## every fault at random under load, then the checker: MINUTES=30 SEED=7 RATE=4; ARGS=--json for programs
+soak: bootstrap ## every fault at random under load, then the checker: MINUTES=30 SEED=7 RATE=4; ARGS="--into README.md"
 	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE)) $(ARGS)
 
 lint: bootstrap ## check style and import rules

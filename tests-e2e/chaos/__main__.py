@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import random
 import signal
 import sys
@@ -15,10 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaos import scenarios, soak
+from chaos import scenarios
 from chaos.arena import Arena
 from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, sub_seed, table
 from chaos.run import SCENARIOS, Named, Outcome, Run, VoidRunError, described, first
+from chaos.soak import report
+from chaos.soak.driver import soak
+from chaos.soak.report import BEGIN, END
 from deploy.local.errors import StackError
 from deploy.local.layout import ROOT
 
@@ -30,6 +34,7 @@ SHORT = (
     *("F13a", "F13b", "F17", "F20", "F23", "F27", "F33", "F40", "F46"),
 )
 _RUN_WITHIN = 300.0
+MOST_LEADS_PER_S = 16.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,13 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--minutes", type=float, help="begin no run after so many minutes")
     run.add_argument("--verbose", action="store_true", help="show the checker's table of every run")
     listed = commands.add_parser("list", help="show the scenarios")
-    report = commands.add_parser("report", help="the ledger as a table")
-    report.add_argument("--all", action="store_true", help="of every commit, not only of this one")
+    told = commands.add_parser("report", help="the ledger as a table")
+    told.add_argument("--all", action="store_true", help="of every commit, not only of this one")
     long = commands.add_parser("soak", help="every fault at random, two at a time, under a steady load; one table")
     long.add_argument("--minutes", type=float, default=30.0, help="length of load and faults (default: 30)")
-    long.add_argument("--rate", type=float, default=4.0, help="leads a second (default: 4)")
+    rate = min(2.0 * (os.cpu_count() or 1), MOST_LEADS_PER_S)
+    long.add_argument("--rate", type=float, default=rate, help=f"leads a second (default: 2 a core; here {rate:g})")
     long.add_argument("--seed", type=int, help="seed of the faults and their order (default: random, printed)")
-    for one in (run, listed, report, long):
+    long.add_argument(
+        "--into", type=Path, help=f"when it passed, put the table into this page, between {BEGIN} and {END}"
+    )
+    for one in (run, listed, told, long):
         one.add_argument("--json", action="store_true", help="for programs")
         one.add_argument("--ledger", type=Path, default=LEDGER, help=argparse.SUPPRESS)
     return parser
@@ -183,18 +192,24 @@ def _report(options: argparse.Namespace) -> int:
 async def _soak(options: argparse.Namespace) -> int:
     if options.minutes <= 0 or options.rate <= 0:
         raise StackError("--minutes and --rate must be above 0")
+    if options.into:
+        report.put_into(options.into, None)
     seed = random.SystemRandom().randrange(1, 10**6) if options.seed is None else options.seed
 
     say = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
 
     say(f"soak of {options.minutes:g} minutes at {options.rate:g} leads/s, seed {seed}")
-    result = await soak.soak(seed, options.minutes, options.rate, commit_of(ROOT), say)
-    path = soak.write(result, options.ledger.parent)
+    result = await soak(seed, options.minutes, options.rate, commit_of(ROOT), say)
+    path = report.write(result, options.ledger.parent)
     if result["failures"]:
         say("\n".join([result["checker"], *result["failures"]]))
-    print(json.dumps(result, default=str) if options.json else soak.table(result))  # noqa: T201 - its product
-    say(f"written to {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
-    return 1 if result["failures"] else 0
+    print(json.dumps(result, default=str) if options.json else report.table(result))  # noqa: T201 - its product
+    say(f"written to {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}; the table alone to soak.md there")
+    if result["failures"]:
+        return 1
+    if options.into:
+        report.put_into(options.into, report.table(result))
+    return 0
 
 
 def main() -> int:

@@ -247,17 +247,17 @@ class Scenario:
         await eventually(lambda: evidence.undrained(stack), lambda left: not left, within=QUIET_WITHIN, what="quiet")
         return cls(stack, await evidence.database_time(stack), report)
 
+    async def left(self, final: Iterable[str] = ("reached_out",)) -> dict[str, int]:
+        """Leads that are in none of ``final``, by status; else what is not drained."""
+        wanted = frozenset(final)
+        counts = await evidence.fetch(self.stack, "intake", _STATUS_COUNTS, self.since)
+        unfinished = {row["status"]: row["count"] for row in counts if row["status"] not in wanted}
+        return unfinished or await evidence.undrained(self.stack)
+
     async def settle(self, final: Iterable[str] = ("reached_out",), within: float = QUIET_WITHIN) -> None:
         """Wait until every lead is in one of ``final`` and everything is drained. Running out of time is no error."""
-        wanted = frozenset(final)
-
-        async def left() -> dict[str, int]:
-            counts = await evidence.fetch(self.stack, "intake", _STATUS_COUNTS, self.since)
-            unfinished = {row["status"]: row["count"] for row in counts if row["status"] not in wanted}
-            return unfinished or await evidence.undrained(self.stack)
-
         try:
-            await eventually(left, lambda one: not one, within=within, every=0.25, what="settled")
+            await eventually(lambda: self.left(final), lambda one: not one, within=within, every=0.25, what="settled")
         except AssertionError as error:
             self._report(f"  did not settle: {error}")
 
