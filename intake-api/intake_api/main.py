@@ -107,7 +107,8 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
     )
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.openapi()  # now, not while a prospect waits: answers 405 and 422 ask the document
         try:
             yield
         finally:
