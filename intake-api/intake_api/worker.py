@@ -14,6 +14,7 @@ from service_chassis.settings import load, worker_name
 from service_chassis.telemetry import configure_logging
 
 from intake_api.erasure_models import Erasure
+from intake_api.form import Form
 from intake_api.handlers import SUBSCRIPTIONS
 from intake_api.models import Lead
 from intake_api.resume_store import ResumeStore, make_store
@@ -36,6 +37,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
     engine = make_engine(settings, "intake-worker")
     sessions = make_sessions(engine)
     scanner = make_scanner(settings.scanner_url, settings.scanner_timeout)
+    form = Form(settings)
     amqp_url = settings.amqp_url.get_secret_value()
 
     async def describe_lead(lead_id: UUID) -> dict[str, Any] | None:
@@ -73,7 +75,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
         await finish_erasures(sessions, store)
 
     async def retain() -> None:
-        await apply_retention(sessions, settings.retention_days)
+        await apply_retention(sessions, settings.retention_days, form.hash_recipient)
 
     async def forget() -> None:
         await forget_keys(sessions, settings.idempotency_lifetime)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from intake_api.leadctl.api_keys import api_keys
 from intake_api.leadctl.audit import audit
 from intake_api.leadctl.connection import Connection, ConnectionSettings, Trouble
 from intake_api.leadctl.diagnosis import diagnose
@@ -25,6 +26,7 @@ stuck = typer.Typer(help="Leads that nothing moves: see, explain, repair.", no_a
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(stuck, name="stuck")
 app.add_typer(users, name="users")
+app.add_typer(api_keys, name="api-keys")
 app.add_typer(audit, name="audit")
 app.add_typer(privacy, name="privacy")
 app.add_typer(retention, name="retention")

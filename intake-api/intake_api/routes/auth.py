@@ -92,12 +92,20 @@ async def get_oidc(world: World) -> OidcProvider:
     return OidcProvider(issuer=world.oidc.issuer, client_id=world.oidc.client_id)
 
 
-@router.post("/oidc", response_model=TokenBody, responses=problems(401, 404, 422, 503))
-async def post_oidc(world: World, body: OidcLogin) -> TokenBody:
+@router.post("/oidc", response_model=TokenBody, responses=problems(401, 404, 422, 429, 503))
+async def post_oidc(world: World, client: Client, body: OidcLogin) -> TokenBody:
     """Trade an ID token of the identity provider for tokens. Each is traded once, within 10 minutes."""
     if world.oidc is None:
         raise OidcOffError
-    pair = await log_in_by_oidc(world.sessions, world.settings, world.tokens, world.oidc, body.id_token, body.nonce)
+    pair = await log_in_by_oidc(
+        world.sessions,
+        world.settings,
+        world.tokens,
+        world.oidc,
+        id_token=body.id_token,
+        nonce=body.nonce,
+        client=client,
+    )
     return TokenBody.of(pair)
 
 

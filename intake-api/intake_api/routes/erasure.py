@@ -89,7 +89,7 @@ class HoldBody(BaseModel):
 )
 async def delete_lead(world: World, admin: Admin, lead_id: UUID, response: Response) -> ErasureReceipt:
     """Erase a person's data in every service, queue and store. Twice gives the same receipt."""
-    erasure = await erase_lead(world.sessions, lead_id, actor=admin.actor)
+    erasure = await erase_lead(world.sessions, lead_id, actor=admin.actor, hash_recipient=world.form.hash_recipient)
     response.headers["Location"] = f"/api/v1/erasures/{lead_id}"
     return ErasureReceipt.of(erasure)
 

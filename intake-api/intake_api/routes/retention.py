@@ -45,4 +45,8 @@ async def get_retention(world: World, _admin: Admin) -> RetentionBody:
 @router.post("/run", response_model=Retained, responses=problems(401, 403))
 async def post_retention_run(world: World, admin: Admin) -> Retained:
     """Erase what is due, as the periodic round does. Run twice, the second finds nothing."""
-    return Retained(erased=await apply_retention(world.sessions, world.settings.retention_days, actor=admin.actor))
+    return Retained(
+        erased=await apply_retention(
+            world.sessions, world.settings.retention_days, world.form.hash_recipient, actor=admin.actor
+        )
+    )

@@ -16,7 +16,7 @@ from intake_api.erasure_models import LegalHold
 from intake_api.exceptions import LeadNotFoundError, LegalHoldError, NotDueError
 from intake_api.lead_status import LeadStatus
 from intake_api.models import Lead
-from intake_api.use_cases.erase_lead import RETENTION, erase_lead
+from intake_api.use_cases.erase_lead import RETENTION, HashRecipient, erase_lead
 
 log = structlog.get_logger(__name__)
 
@@ -45,13 +45,22 @@ async def find_due(session: AsyncSession, days: Mapping[LeadStatus, int]) -> Seq
     return found
 
 
-async def apply_retention(sessions: Sessions, days: Mapping[LeadStatus, int], *, actor: str = ACTOR) -> int:
+async def apply_retention(
+    sessions: Sessions, days: Mapping[LeadStatus, int], hash_recipient: HashRecipient, *, actor: str = ACTOR
+) -> int:
     """Erase what is due and return how many leads that were."""
     erased = 0
     while batch := await _next_batch(sessions, days):
         for lead_id in batch:
             try:
-                await erase_lead(sessions, lead_id, actor=actor, reason=RETENTION, only_if=_past(days))
+                await erase_lead(
+                    sessions,
+                    lead_id,
+                    actor=actor,
+                    hash_recipient=hash_recipient,
+                    reason=RETENTION,
+                    only_if=_past(days),
+                )
             except (LegalHoldError, LeadNotFoundError, NotDueError):  # held, gone or changed since the batch was read
                 continue
             erased += 1

@@ -5,7 +5,7 @@ LeadErased. The resume objects are named in the tombstone and deleted after the 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -22,10 +22,14 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from intake_api import audit, repository
 from intake_api.erasure_models import Erasure, LegalHold
 from intake_api.exceptions import LeadNotFoundError, LegalHoldError, NotDueError
+from intake_api.form_models import CaptureAttempt
 from intake_api.models import DeadLetter, IdempotencyKey, Lead, Submission
 from intake_api.subject_data import rows_of_lead
 
 log = structlog.get_logger(__name__)
+
+HashRecipient = Callable[[str], str]
+"""The keyed hash by which the capture log knows a lower-cased address: `Form.hash_recipient`."""
 
 SERVICE = "intake-api"
 REQUESTED, RETENTION = "requested", "retention"
@@ -37,12 +41,14 @@ async def erase_lead(
     lead_id: UUID,
     *,
     actor: str,
+    hash_recipient: HashRecipient,
     reason: str = REQUESTED,
     only_if: ColumnElement[bool] | None = None,
 ) -> Erasure:
     """Erase a lead and return its receipt; an erased one's is the same as before.
 
-    ``only_if`` must still hold once the lead is locked. Raises LeadNotFoundError, LegalHoldError, NotDueError.
+    ``hash_recipient`` finds the attempts of the lead's addresses in the capture log. ``only_if`` must still hold
+    once the lead is locked. Raises LeadNotFoundError, LegalHoldError, NotDueError.
     """
     async with sessions.begin() as session:
         family = await _lock_family(session, lead_id)
@@ -54,7 +60,9 @@ async def erase_lead(
         if only_if is not None and not await session.scalar(select(exists().where(Lead.id == lead_id, only_if))):
             raise NotDueError
         for one in reversed(family):
-            erasure = await _erase(session, one, actor, reason, part_of=None if one.id == lead_id else lead_id)
+            erasure = await _erase(
+                session, one, actor, reason, hash_recipient, part_of=None if one.id == lead_id else lead_id
+            )
         detail = {"reason": reason, "merged": [str(one) for one in merged]}
         await audit.record_change(session, "erase_lead", lead_id, actor=actor, detail=detail, result=202)
     log.info("lead_erased", lead_id=str(lead_id), reason=reason)
@@ -100,7 +108,15 @@ def _family(lead_id: UUID) -> Select[tuple[UUID, str]]:
     return select(family.c.id, family.c.email_key)
 
 
-async def _erase(session: AsyncSession, lead: Lead, actor: str, reason: str, *, part_of: UUID | None) -> Erasure:
+async def _erase(
+    session: AsyncSession,
+    lead: Lead,
+    actor: str,
+    reason: str,
+    hash_recipient: HashRecipient,
+    *,
+    part_of: UUID | None,
+) -> Erasure:
     lead_id = lead.id
     addresses = await _addresses(session, lead)
     keys = (await session.scalars(select(Submission.resume_key).where(Submission.lead_id == lead_id))).all()
@@ -118,7 +134,7 @@ async def _erase(session: AsyncSession, lead: Lead, actor: str, reason: str, *, 
         say_again_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, FIRST_WAIT_S),
     )
     session.expunge(lead)
-    counts = await _delete_rows(session, lead_id, addresses)
+    counts = await _delete_rows(session, lead_id, addresses, hash_recipient)
     now: datetime = (await session.execute(select(func.now()))).scalar_one()
     erasure.answers = {SERVICE: {"at": now.isoformat(), "counts": counts}}
     session.add(erasure)
@@ -132,11 +148,15 @@ async def _addresses(session: AsyncSession, lead: Lead) -> Sequence[str]:
     return sorted({lead.email, lead.email_key, *typed})
 
 
-async def _delete_rows(session: AsyncSession, lead_id: UUID, addresses: Sequence[str]) -> dict[str, int]:
+async def _delete_rows(
+    session: AsyncSession, lead_id: UUID, addresses: Sequence[str], hash_recipient: HashRecipient
+) -> dict[str, int]:
     """Delete all that is the lead's; return the numbers of rows, by table."""
     words = (str(lead_id), *addresses)
     submissions = select(Submission.id).where(Submission.lead_id == lead_id)
+    hashes = {hash_recipient(address.strip().lower()) for address in addresses}
     statements: list[tuple[str, Delete]] = [
+        ("capture_log", delete(CaptureAttempt).where(CaptureAttempt.recipient_hash.in_(hashes))),
         ("idempotency_keys", delete(IdempotencyKey).where(IdempotencyKey.submission_id.in_(submissions))),
         ("dead_letters", delete(DeadLetter).where(or_(DeadLetter.lead_id == lead_id, _says(DeadLetter.body, words)))),
         (

@@ -18,14 +18,45 @@ from intake_api.oidc import OidcIssuer
 from intake_api.settings import IntakeSettings
 from intake_api.tokens import AccessTokens
 from intake_api.use_cases.login_sessions import TokenPair, open_session
+from intake_api.use_cases.throttle_login import Attempt, record_failure, record_success, refuse_if_throttled
 
 log = structlog.get_logger(__name__)
 
 
 async def log_in_by_oidc(
+    sessions: Sessions,
+    settings: IntakeSettings,
+    tokens: AccessTokens,
+    issuer: OidcIssuer,
+    *,
+    id_token: str,
+    nonce: str,
+    client: str,
+) -> TokenPair:
+    """Trade an ID token, once, for our tokens.
+
+    Failures delay the client that makes them, as those of passwords do. Raises InvalidCredentialsError,
+    IdentityProviderAwayError, TooManyLoginsError.
+    """
+    # No account is named before the token is believed: the pair is the client and this way in.
+    name = f"identity provider, {client}"
+    attempt = Attempt.of(tokens.hash_key, name, client, settings.login_failures_per_client)
+    async with sessions() as session:
+        await refuse_if_throttled(session, attempt)
+    try:
+        pair = await _trade(sessions, settings, tokens, issuer, id_token, nonce)
+    except InvalidCredentialsError:
+        async with sessions.begin() as session:
+            await record_failure(session, attempt)
+        raise
+    async with sessions.begin() as session:
+        await record_success(session, attempt)
+    return pair
+
+
+async def _trade(
     sessions: Sessions, settings: IntakeSettings, tokens: AccessTokens, issuer: OidcIssuer, id_token: str, nonce: str
 ) -> TokenPair:
-    """Trade an ID token, once, for our tokens. Raises InvalidCredentialsError, IdentityProviderAwayError."""
     identity = await issuer.identify(id_token, nonce)
     audit.identify("identity-provider")
     subject = f"{issuer.issuer} {identity.subject}"

@@ -23,11 +23,11 @@ CANARY = "canary7f3"
 PERSON = {"first_name": f"Jo{CANARY}", "last_name": f"Doe{CANARY}", "email": f"Jo.{CANARY}@Example.com"}
 WORKERS = ("assignment-worker", "mailer-worker")
 
-BY_HAND = frozenset({"idempotency_keys", "dead_letters"})
+BY_HAND = frozenset({"capture_log", "idempotency_keys", "dead_letters"})
 """Erased by `erase_lead` itself: they name a lead without a foreign key."""
 OF_NO_PROSPECT = frozenset(
     {
-        "accounts", "api_keys", "attorneys", "audit", "capture_log", "erasures", "login_sessions", "login_throttles",
+        "accounts", "api_keys", "attorneys", "audit", "erasures", "login_sessions", "login_throttles",
         "rate_counters", "refresh_tokens", "spent_id_tokens",
     }
 )  # fmt: skip
@@ -113,6 +113,23 @@ async def test_the_receipt_is_complete_with_the_last_of_all_in_any_order(
             await answer_for(intake, lead, what)
         seen.append((await staff.get(f"/api/v1/erasures/{lead}")).json()["status"])
     assert seen == ["open", "open", "complete"]
+
+
+async def test_s62_the_log_of_attempts_forgets_the_address_and_keeps_the_others(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
+    lead = await submitted(intake)
+    await submitted(intake, email=PERSON["email"].upper())
+    other = await submitted(intake, email="somebody.else@example.com")
+    refused = await intake.client.post(LEADS, json={**lead_json(), **PERSON, "resume_filename": "x.exe"})
+    assert refused.status_code == 415
+    hashes = "SELECT recipient_hash FROM capture_log ORDER BY id"
+    first, again, others, nobody = [row["recipient_hash"] for row in await intake.database.fetch(hashes)]
+    assert (first == again, first != others, nobody) == (True, True, None)
+    receipt = (await staff.delete(f"{LEADS}/{lead}")).json()
+    assert receipt["services"]["intake-api"]["counts"]["capture_log"] == 2
+    assert [row["recipient_hash"] for row in await intake.database.fetch(hashes)] == [others, None]
+    assert (await staff.get(f"{LEADS}/{other}")).status_code == 200
 
 
 async def test_twice_is_the_same_receipt(intake: Intake, staff: httpx.AsyncClient) -> None:

@@ -11,6 +11,7 @@ import jwt
 import pytest
 from intake_api.oidc import FRESH_S, OidcIssuer
 from intake_api.settings import IntakeSettings
+from intake_api.use_cases.throttle_login import FREE_OF_PAIR
 from pydantic import ValidationError
 
 from .conftest import Intake
@@ -32,6 +33,11 @@ async def provider(intake: Intake, staff: httpx.AsyncClient) -> AsyncIterator[Pr
 
 async def log_in(intake: Intake, token: str, nonce: str = NONCE) -> httpx.Response:
     return await intake.client.post(OIDC, json={"id_token": token, "nonce": nonce})
+
+
+async def forgive(intake: Intake) -> None:
+    """Forget failures, which would delay the next try."""
+    await intake.database.execute("DELETE FROM login_throttles")
 
 
 async def test_it_is_off_unless_configured(intake: Intake) -> None:
@@ -63,6 +69,22 @@ async def test_a_token_is_traded_once(intake: Intake, provider: Provider) -> Non
 async def test_a_disabled_account_stays_out(intake: Intake, provider: Provider) -> None:
     await intake.database.execute("UPDATE accounts SET disabled_at = now() WHERE email = 'eve@firm.test'")
     assert (await log_in(intake, provider.token())).status_code == 401
+
+
+async def test_s39_a_client_whose_tokens_are_refused_waits_and_no_other_does(
+    intake: Intake, provider: Provider
+) -> None:
+    statuses = [(await log_in(intake, "nonsense")).status_code for _ in range(FREE_OF_PAIR + 1)]
+    assert statuses == [401] * FREE_OF_PAIR + [429]
+    token = provider.token()
+    waiting = await log_in(intake, token)
+    assert (waiting.status_code, int(waiting.headers["Retry-After"]) >= 1) == (429, True)
+    app = intake.client._transport.app  # type: ignore[attr-defined] # the application that the fixture runs
+    transport = httpx.ASGITransport(app, client=("203.0.113.9", 1234))
+    async with httpx.AsyncClient(transport=transport, base_url="http://intake") as elsewhere:
+        assert (await elsewhere.post(OIDC, json={"id_token": token, "nonce": NONCE})).status_code == 200
+    await intake.database.execute("UPDATE login_throttles SET blocked_until = now()")
+    assert (await log_in(intake, provider.token())).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -116,6 +138,7 @@ async def test_s30_algorithms_and_keys_are_the_providers_own(intake: Intake, pro
         "nonsense",
     ):
         assert (await log_in(intake, token)).status_code == 401
+        await forgive(intake)
 
 
 async def test_a_new_key_is_fetched_but_not_for_every_invented_one(intake: Intake, provider: Provider) -> None:
@@ -123,6 +146,7 @@ async def test_a_new_key_is_fetched_but_not_for_every_invented_one(intake: Intak
     provider.add_key("invented")
     for _ in range(5):
         assert (await log_in(intake, provider.token("invented"))).status_code == 401
+    await forgive(intake)
     assert provider.fetches == 1
     app = intake.client._transport.app  # type: ignore[attr-defined] # the application that the fixture runs
     app.state.outside.oidc._fetched_at -= 60

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -131,6 +131,49 @@ async def test_merging_both_ways_at_once_ends(intake: Intake, staff: httpx.Async
         staff.post(f"{LEADS}/{other['id']}/merge", json={"into": one["id"]}),
     )
     assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+async def are_waiting(intake: Intake, count: int) -> None:
+    """Return when so many transactions wait for a lock."""
+    async with asyncio.timeout(10):
+        while await intake.database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") != count:  # noqa: ASYNC110 - a database wakes nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_a_merge_and_a_release_of_one_address_wait_for_each_other_only_once(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
+    """Both need both rows, in different orders: what keeps them apart is that both take the address first."""
+    for number in range(40):
+        suspect = await post(intake, **SUSPECT, email=f"jo{number}@example.com")
+        ordinary = await post(intake, email=f"jo{number}@example.com")
+        if ordinary["id"] < suspect["id"]:  # a merge locks rows in the order of ids, a release its own lead first
+            break
+    async with intake.database.transaction():
+        await intake.database.execute("SELECT FROM leads WHERE id = $1 FOR UPDATE", UUID(suspect["id"]))
+        release = asyncio.create_task(move(staff, suspect, "registered"))
+        await are_waiting(intake, 1)
+        merge = asyncio.create_task(staff.post(f"{LEADS}/{suspect['id']}/merge", json={"into": ordinary["id"]}))
+        await are_waiting(intake, 2)
+    released, merged = await asyncio.gather(release, merge)
+    assert (released.status_code, merged.status_code) == (200, 200), (released.text, merged.text)
+    assert (released.json()["merged_into"], merged.json()["id"]) == (ordinary["id"], ordinary["id"])
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+async def test_a_merge_takes_addresses_in_one_order_whichever_way_it_goes(
+    intake: Intake, staff: httpx.AsyncClient, is_reversed: bool
+) -> None:
+    leads = [await post(intake, email="a@example.com"), await post(intake, email="b@example.com")]
+    one, other = reversed(leads) if is_reversed else leads
+    lock = "pg_advisory_xact_lock(hashtextextended('address:' || $1, 0))"
+    async with intake.database.transaction():
+        await intake.database.execute(f"SELECT {lock}", "b@example.com")
+        merge = asyncio.create_task(staff.post(f"{LEADS}/{one['id']}/merge", json={"into": other["id"]}))
+        await are_waiting(intake, 1)
+        is_free = await intake.database.fetchval(f"SELECT {lock.replace('pg_', 'pg_try_', 1)}", "a@example.com")
+        assert is_free is False, "it waits for the second with the first in hand"
+    assert (await merge).status_code == 200
 
 
 @pytest.mark.parametrize("into", ["itself", "nothing"])

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from intake_api.form import Form
 from intake_api.lead_status import LeadStatus
 from intake_api.settings import IntakeSettings
 from intake_api.use_cases.apply_retention import apply_retention, find_due
@@ -39,13 +40,13 @@ async def test_s61_what_is_due_goes_and_the_rest_stays(intake: Intake, staff: ht
     assert due == {"declined": (1, 1), "quarantined": (1, 0)}
     assert await intake.rows("leads") == 7
 
-    assert await apply_retention(intake.sessions, DAYS) == 2
+    assert await apply_retention(intake.sessions, DAYS, Form(intake.settings).hash_recipient) == 2
     assert {str(row["id"]) for row in await intake.database.fetch("SELECT id FROM leads")} == kept | {held}
     rows = await intake.database.fetch("SELECT lead_id, reason FROM erasures")
     assert {(str(row["lead_id"]), row["reason"]) for row in rows} == {(lead, "retention") for lead in gone}
     actors = await intake.database.fetch("SELECT actor FROM audit WHERE action = 'erase_lead'")
     assert [row["actor"] for row in actors] == ["retention", "retention"]
-    assert await apply_retention(intake.sessions, DAYS) == 0
+    assert await apply_retention(intake.sessions, DAYS, Form(intake.settings).hash_recipient) == 0
 
 
 async def test_s61_a_run_by_an_admin_says_how_many(intake: Intake, staff: httpx.AsyncClient) -> None:
