@@ -1,5 +1,31 @@
 """The scenarios, by the part that the fault hits. Importing this package registers them."""
 
-from chaos.scenarios import broker, cluster, consumers, intake, mail, outages, relay, windows
+from chaos.scenarios import (
+    broker,
+    choosing,
+    clocks,
+    cluster,
+    consumers,
+    handlers,
+    intake,
+    mail,
+    order,
+    outages,
+    relay,
+    windows,
+)
 
-__all__ = ["broker", "cluster", "consumers", "intake", "mail", "outages", "relay", "windows"]
+__all__ = [
+    "broker",
+    "choosing",
+    "clocks",
+    "cluster",
+    "consumers",
+    "handlers",
+    "intake",
+    "mail",
+    "order",
+    "outages",
+    "relay",
+    "windows",
+]

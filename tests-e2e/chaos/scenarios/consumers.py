@@ -3,9 +3,6 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import aio_pika
 import asyncpg
@@ -16,9 +13,9 @@ from e2e.eventually import eventually
 
 from chaos.fault_proxy import COMMIT, Trap
 from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.scenarios.messages import EXCHANGE, channel_of, copy_of
 from chaos.scenarios.seen import idle_transactions
 
-_EXCHANGE = "leads.events"
 _TIMES = 5
 _LARGE = 5 * 1024 * 1024
 
@@ -41,7 +38,7 @@ async def poison_among_healthy_messages(run: Run) -> None:
         (known, b"x" * _LARGE),
     ]
     run.chance.shuffle(poisons)
-    async with run.under_load(clients=4), _channel(run) as channel:
+    async with run.under_load(clients=4), channel_of(run) as channel:
         for type_, body in poisons:
             await run.accepted(run.chance.randrange(LEADS // 2))
             message = aio_pika.Message(body, message_id=str(uuid.uuid4()), type=type_, app_id="chaos")
@@ -56,13 +53,13 @@ async def poison_among_healthy_messages(run: Run) -> None:
 async def every_event_comes_six_times(run: Run) -> None:
     """Each event published five times more, in parallel and again when all is over: one effect each."""
     seen: dict[str, AbstractIncomingMessage] = {}
-    async with _channel(run) as channel:
-        exchange = await channel.get_exchange(_EXCHANGE, ensure=False)
+    async with channel_of(run) as channel:
+        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
         copies = await channel.declare_queue(exclusive=True)
-        await copies.bind(_EXCHANGE, "#")
+        await copies.bind(EXCHANGE, "#")
 
         async def repeat(message: AbstractIncomingMessage, times: int) -> None:
-            again = (_copy(message) for _ in range(times))
+            again = (copy_of(message) for _ in range(times))
             await asyncio.gather(*(exchange.publish(one, message.routing_key or "") for one in again))
 
         async def hear(message: AbstractIncomingMessage) -> None:
@@ -143,21 +140,6 @@ async def _all_wait(run: Run, count: int) -> None:
         return found
 
     await eventually(waiting, lambda found: found == count, within=30, what=f"{count} leads wait with a reason")
-
-
-def _copy(message: AbstractIncomingMessage) -> aio_pika.Message:
-    fields: dict[str, Any] = {
-        name: getattr(message, name)
-        for name in ("message_id", "type", "timestamp", "app_id", "correlation_id", "content_type", "headers")
-    }
-    return aio_pika.Message(message.body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT, **fields)
-
-
-@asynccontextmanager
-async def _channel(run: Run) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
-    connection = await aio_pika.connect(run.stack.run["amqp_url"], timeout=10)
-    async with connection:
-        yield await connection.channel()
 
 
 @scenario("F54")
