@@ -144,6 +144,12 @@ def test_an_object_that_is_gone_or_another_is_dangling(log: ClientLog, seen: Evi
     assert len(report.of("I10 dangling").against) == 2
 
 
+def test_a_resume_that_was_withdrawn_is_not_missed(log: ClientLog, seen: Evidence) -> None:
+    seen.submissions[0] = replace(seen.submissions[0], resume_key="")
+    del seen.objects["object0"]
+    assert judge(log, seen).failed == []
+
+
 def test_what_is_not_drained_dead_or_logged_is_named(log: ClientLog, seen: Evidence) -> None:
     seen.undrained["mailer.outbox"] = 1
     seen.dead_letters.append("mailer.outreach lead.assigned.v1")

@@ -33,6 +33,13 @@ def audited(before: str, after: str, epoch: int, action: str = "change_lead") ->
     return AuditRow(action, {"from": before, "to": after, "epoch": epoch})
 
 
+def audited_in_bulk(before: tuple[str, int, str], after: tuple[str, int, str]) -> AuditRow:
+    names = ("status", "epoch", "assigned_to")
+    return AuditRow(
+        "change_leads", {"from": dict(zip(names, before, strict=True)), "to": dict(zip(names, after, strict=True))}
+    )
+
+
 REGISTERED = told("lead.registered", "prospect")
 QUARANTINED = told("lead.quarantined", "prospect")
 REACHED = told("lead.reached-out", "mailer-worker", kind="welcome")
@@ -101,6 +108,15 @@ LEGAL = {
         ADA,
         [REGISTERED, assigned(), told("lead.merged-into")],
         [AuditRow("merge_leads", {"merged_into": "other", "epoch": 1})],
+    ),
+    "declined, and another's, with many others": (
+        "declined",
+        BEN,
+        [REGISTERED, assigned(), reassigned(ADA, BEN, 1), moved("assigned", "declined", 2)],
+        [
+            audited_in_bulk(("assigned", 0, ADA), ("assigned", 1, BEN)),
+            audited_in_bulk(("assigned", 1, BEN), ("declined", 2, BEN)),
+        ],
     ),
     "looked at, and sent a PATCH that changes nothing": (
         "assigned",
@@ -191,6 +207,13 @@ ILLEGAL: dict[str, tuple[str, str | None, list[TimelineRow], list[AuditRow], str
         ADA,
         [REGISTERED, assigned()],
         [audited("assigned", "declined", 1)],
+        "the audit has a move to declined",
+    ),
+    "a move in bulk that the timeline does not have": (
+        "assigned",
+        ADA,
+        [REGISTERED, assigned()],
+        [audited_in_bulk(("assigned", 0, ADA), ("declined", 1, ADA))],
         "the audit has a move to declined",
     ),
     "a person's move by a worker": (

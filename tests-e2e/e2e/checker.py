@@ -216,7 +216,7 @@ def _assignment(seen: Evidence) -> Iterable[str]:
 
 
 def _dangling(seen: Evidence) -> Iterable[str]:
-    for row in seen.submissions:
+    for row in (one for one in seen.submissions if one.resume_key):
         digest = seen.objects.get(row.resume_key)
         if digest is None:
             yield f"submission {row.id}: its object {row.resume_key} is not there"

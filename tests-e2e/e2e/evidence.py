@@ -23,6 +23,7 @@ from e2e.stack import Stack
 
 DATABASES = ("intake", "assignment", "mailer")
 OPEN = frozenset({"registered", "assigned", "reached_out", "outreach_failed"})
+_WITHDRAWN = "withdrawn"
 _FIGURES_AGE = 8.0
 _FOREIGN_LOGS = ("mail.log",)  # the development mail server says whom it got mail for; it is no part of the product
 
@@ -33,6 +34,7 @@ class SubmissionRow:
     lead_id: str
     address: str
     resume_key: str = ""
+    """Empty when the prospect has withdrawn the resume."""
     resume_sha256: str = ""
 
 
@@ -156,7 +158,9 @@ async def gather(stack: Stack, since: datetime, addresses: Iterable[str], canary
     found.mails = [
         SinkMail(mail.address.lower(), mail.message_id, mail.content_hash) for mail in await sink.survey(typed)
     ]
-    found.objects = await asyncio.to_thread(objects.digests, stack, [row.resume_key for row in found.submissions])
+    found.objects = await asyncio.to_thread(
+        objects.digests, stack, [row.resume_key for row in found.submissions if row.resume_key]
+    )
     found.undrained = await _left_in_the_end(stack)
     found.orphans = await _orphans_in_the_end(stack, since)
     found.log_hits = await asyncio.to_thread(log_hits, stack.log_folder, canary)
@@ -179,7 +183,11 @@ async def _from_intake(stack: Stack, found: Evidence, since: datetime) -> None:
         rows = await intake.fetch("SELECT * FROM submissions WHERE received_at >= $1", since)
         found.submissions = [
             SubmissionRow(
-                str(row["id"]), str(row["lead_id"]), row["email"].lower(), row["resume_key"], row["resume_sha256"]
+                str(row["id"]),
+                str(row["lead_id"]),
+                row["email"].lower(),
+                "" if row["resume_state"] == _WITHDRAWN else row["resume_key"],
+                row["resume_sha256"],
             )
             for row in rows
         ]
@@ -211,7 +219,8 @@ async def orphans(stack: Stack, since: datetime) -> list[str]:
     """Objects written after ``since`` that no row knows."""
     written = await asyncio.to_thread(objects.written_since, stack, since)
     # Rows are read after the objects, so that one whose commit comes in between is known.
-    known = {row["resume_key"] for row in await fetch(stack, "intake", "SELECT resume_key FROM submissions")}
+    rows = await fetch(stack, "intake", "SELECT resume_key FROM submissions WHERE resume_state <> $1", _WITHDRAWN)
+    known = {row["resume_key"] for row in rows}
     return sorted(written - known)
 
 

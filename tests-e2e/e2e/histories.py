@@ -39,11 +39,19 @@ class AuditRow:
 
     @property
     def place(self) -> tuple[object, object]:
-        return self.detail.get("to"), self.detail.get("epoch")
+        """Status and epoch that the lead had after it."""
+        return _part(self.detail.get("to"), "status"), _part(self.detail.get("to"), "epoch", self.detail.get("epoch"))
 
     @property
     def is_move(self) -> bool:
-        return self.detail.get("from") != self.detail.get("to")
+        return _part(self.detail.get("from"), "status") != _part(self.detail.get("to"), "status")
+
+
+def _part(standing: object, name: str, otherwise: object = None) -> object:
+    """A field of where a lead stood: a bulk change audits all of them, a change of one lead the status alone."""
+    if isinstance(standing, Mapping):
+        return standing.get(name)
+    return standing if name == "status" else otherwise
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,7 @@ def _unaudited(changes: Iterable[_Change], audit: Iterable[AuditRow]) -> Iterabl
         elif following is None or following.type != "lead.status-changed" or change.type == following.type:
             yield f"{change.type} to {change.status} has no audit row"
     yield from (
-        f"the audit has a move to {row.detail.get('to')} that its timeline does not have"
+        f"the audit has a move to {row.place[0]} that its timeline does not have"
         for row in left
         if row.action in _CHANGES and row.is_move
     )

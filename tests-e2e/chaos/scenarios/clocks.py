@@ -1,18 +1,29 @@
 """Clocks that differ: whatever is due or leased is so by database time, so rows are made older or younger there."""
 
 import asyncio
+import json
 import signal
 import time
+from datetime import UTC, datetime
 
 from e2e import evidence
 from e2e.eventually import eventually
 
 from chaos.arena import SETTINGS
 from chaos.fault_proxy import COMMIT, MAIL_END, FaultProxy, Trap
+from chaos.members import Kind, Member, OwnRoot
+from chaos.roots import CLOCK_SKEW, PROCESS
 from chaos.run import LEADS, Run, VoidRunError, scenario
 from chaos.scenarios.seen import idle_transactions
+from chaos.scenarios.standing_in import stand_ins
 from chaos.scripted_smtp import Reply
 
+_SKEW_S = 300
+_MODULES: dict[Kind, str] = {
+    "intake-worker": "intake_api.worker",
+    "assignment-worker": "assignment_worker.worker",
+    "mailer-worker": "mailer_worker.worker",
+}
 _EXPIRE_CLAIMS = """
     UPDATE idempotency_keys SET lease_until = lease_until - interval '1 hour' WHERE submission_id IS NULL
 """
@@ -32,11 +43,43 @@ _SHIFT = """
 
 @scenario("F45")
 async def clocks_differ(run: Run) -> None:
-    """Leases an hour old, an attempt an hour away: taken over at once, not a moment too early, and no storm."""
+    """Replicas ten minutes apart, leases an hour old, a mail an hour away: nothing too early or late, no storm."""
+    await _replicas_disagree(run)
     await _claim_is_old(run)
     await _attempt_is_old(run)
     await _mail_is_due_in_an_hour(run)
     run.healed()
+
+
+async def _replicas_disagree(run: Run) -> None:
+    """Of two workers of each kind one is five minutes fast, the other slow: no lease, no retry and no order suffers."""
+    roots: dict[Kind, list[OwnRoot]] = {
+        kind: [OwnRoot("chaos.roots.skewed", {PROCESS: module, CLOCK_SKEW: str(skew)}) for skew in (_SKEW_S, -_SKEW_S)]
+        for kind, module in _MODULES.items()
+    }
+    people = run.scenario.crowd.people(LEADS)
+    put_off = run.chance.sample(people, 3)
+    for person in put_off:
+        run.arena.smtp.script(person.email, *[Reply("rcpt", 450)] * 2)
+    async with stand_ins(run, roots) as own:
+        await run.submit(people)
+        await run.reached()
+        fast = sorted(_seconds_fast(member) for member in own)
+    half = len(own) // 2
+    if any(seconds > -_SKEW_S / 2 for seconds in fast[:half]) or any(seconds < _SKEW_S / 2 for seconds in fast[half:]):
+        raise VoidRunError(f"the clocks were fast by {fast} s")
+    ambiguous = await run.fetch_value(
+        "mailer", "SELECT count(*) FROM deliveries WHERE ambiguous AND first_queued_at >= $1", run.scenario.since
+    )
+    run.check(ambiguous == 0, f"{ambiguous} attempts were taken for lost while their lease ran")
+    tries = [run.arena.smtp.conversations[person.email] for person in put_off]
+    run.check(tries == [3] * len(put_off), f"mails that were put off twice were tried {tries} times")
+
+
+def _seconds_fast(member: Member) -> float:
+    """How fast a process's clock is by the last line of its log, less the line's age."""
+    last = member.service.log.read_text(encoding="utf-8", errors="replace").splitlines()[-1]
+    return (datetime.fromisoformat(json.loads(last)["timestamp"]) - datetime.now(UTC)).total_seconds()
 
 
 async def _claim_is_old(run: Run) -> None:

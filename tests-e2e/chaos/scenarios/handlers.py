@@ -1,8 +1,8 @@
 """Handlers that end the process, hang or are slow: an assignment-worker with a composition root of the tests' own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 
 from e2e import broker
 from e2e.eventually import eventually
@@ -11,6 +11,7 @@ from chaos.members import Member, OwnRoot
 from chaos.roots import DIES, HANGS, SLOWNESS
 from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.messages import channel_of, registration_of_nobody
+from chaos.scenarios.standing_in import stand_ins
 
 _QUEUE = "assignment.leads"
 _HEALTHY = 39
@@ -20,21 +21,10 @@ _DEADLINE_S = 2
 _ATTEMPTS = 3
 
 
-@asynccontextmanager
-async def _own_assignment_workers(run: Run, count: int, settings: Mapping[str, str]) -> AsyncIterator[list[Member]]:
-    """Workers of ours in place of the product's."""
-    product = run.arena.of("assignment-worker")
-    for member in product:
-        await run.arena.take_down(member.service)
-    own = OwnRoot("chaos.roots.assignment", settings)
-    added = await run.arena.add("assignment-worker", count, own)
-    try:
-        yield added
-    finally:
-        for member in added:
-            await run.arena.take_down(member.service)
-            await run.arena.dismiss(member)
-        await asyncio.gather(*(run.arena.bring_up(member.service) for member in product))
+def _own_assignment_workers(
+    run: Run, count: int, settings: Mapping[str, str]
+) -> AbstractAsyncContextManager[list[Member]]:
+    return stand_ins(run, {"assignment-worker": [OwnRoot("chaos.roots.assignment", settings)] * count})
 
 
 @scenario("F21")
