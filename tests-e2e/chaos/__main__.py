@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from e2e.eventually import PATIENCE
+
 from chaos import scenarios
 from chaos.arena import Arena
 from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, sub_seed, table
@@ -140,8 +142,9 @@ class Session:
         began, outcome, reason = time.monotonic(), Outcome([], {}, ""), ""
         lines: list[str] = []
         try:
-            async with asyncio.timeout(_RUN_WITHIN):
+            async with asyncio.timeout(_RUN_WITHIN * PATIENCE):
                 run = await Run.begin(arena, seed, lines.append)
+                outcome = Outcome(run.failures, {}, "")  # what is known when the time is over before the judgement
                 try:
                     await named.body(run)
                 except* VoidRunError as group:
