@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from service_chassis.database import make_engine, make_sessions
 from service_chassis.http_server import listen, make_server
 from service_chassis.ops import ops_app
+from service_chassis.process import forget_imports
 from service_chassis.settings import load
 from service_chassis.telemetry import configure_logging
 
@@ -150,6 +151,7 @@ async def serve(settings: IntakeSettings, app: FastAPI) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     ready = health.readiness_checks(app.state.outside)
+    forget_imports()
     with (
         contextlib.closing(listen(settings.http_host, settings.http_port, shared=True)) as public,
         contextlib.closing(listen(settings.ops_host, settings.api_ops_port)) as private,

@@ -7,6 +7,7 @@ loop that does not come round (see `pulse`).
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,12 @@ CANCELLED_S = 5.0
 """What a task that was cancelled on stop may still take; then the process goes on without it."""
 
 
+def forget_imports() -> None:
+    """Take all that exists now, the imports above all, out of the garbage collector's rounds: it is never garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 @dataclass
 class Worker:
     """Everything one worker process runs: its composition root fills this in, and nothing else."""
@@ -52,6 +59,7 @@ class Worker:
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code."""
+        forget_imports()
         return asyncio.run(self._run())
 
     async def _run(self) -> int:
