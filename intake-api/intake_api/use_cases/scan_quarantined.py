@@ -36,7 +36,7 @@ async def scan_quarantined(sessions: Sessions, store: ResumeStore, scanner: Scan
         if verdict is Verdict.UNKNOWN:
             break
         if verdict is not None:
-            await _settle(sessions, submission_id, verdict)
+            await _settle(sessions, submission_id, key, verdict)
             scanned += 1
     return scanned
 
@@ -51,10 +51,11 @@ async def _scan(store: ResumeStore, scanner: Scanner, key: str) -> Verdict | Non
         return await scanner.scan(content)  # type: ignore[arg-type]  # behaves as BinaryIO
 
 
-async def _settle(sessions: Sessions, submission_id: UUID, verdict: Verdict) -> None:
+async def _settle(sessions: Sessions, submission_id: UUID, key: str, verdict: Verdict) -> None:
+    """Keep the verdict, unless the prospect has put another resume in the place of the one that was scanned."""
     async with sessions.begin() as session:
         row = await session.get(Submission, submission_id, with_for_update=True)
-        if row is None or UNSCANNED not in row.resume_flags:
+        if row is None or row.resume_key != key or UNSCANNED not in row.resume_flags:
             return
         flags = [flag for flag in row.resume_flags if flag != UNSCANNED]
         if verdict is Verdict.MALWARE:

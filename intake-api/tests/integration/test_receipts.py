@@ -5,6 +5,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+import structlog
 from intake_api.main import build
 from intake_api.use_cases.sweep_resumes import sweep_resumes
 
@@ -127,6 +128,38 @@ async def test_a_revoked_link_is_as_good_as_none(intake: Intake) -> None:
 async def test_a_changed_link_is_none(intake: Intake, change: Any) -> None:
     token = (await submit(intake))["receipt_url"].rpartition("/")[2]
     assert (await intake.client.get(f"/api/v1/receipts/{change(token)}")).status_code == 404
+
+
+async def test_a_strangers_link_reaches_only_what_the_stranger_sent(intake: Intake, staff: httpx.AsyncClient) -> None:
+    victims, strangers = await submit(intake), await submit(intake, first_name="Stranger")
+    assert victims["id"] == strangers["id"]
+    assert (await put(intake, strangers["receipt_url"], DOCX, "strangers.docx")).status_code == 200
+    assert (await intake.client.delete(f"{strangers['receipt_url']}/resume")).status_code == 204
+    assert (await intake.client.delete(strangers["receipt_url"])).status_code == 204
+    kept = (await intake.client.get(victims["receipt_url"])).json()
+    assert (kept["reference"], kept["resume_filename"]) == (victims["reference"], "resume.pdf")
+    assert (await staff.get(f"{LEADS}/{victims['id']}/resume")).content == PDF
+
+
+async def test_a_link_with_anothers_signature_is_none(intake: Intake) -> None:
+    mine, others = await submit(intake), await submit(intake, email="other@example.com")
+    forged = others["receipt_url"].rpartition(".")[0] + "." + mine["receipt_url"].rpartition(".")[2]
+    assert (await intake.client.get(forged)).status_code == 404
+    assert (await intake.client.delete(f"{forged}/resume")).status_code == 404
+    assert len(intake.stored()) == 2
+
+
+async def test_no_log_line_names_a_link(intake: Intake) -> None:
+    url = (await submit(intake))["receipt_url"]
+    with structlog.testing.capture_logs() as logged:
+        await intake.client.get(url)
+        await put(intake, url, b"MZ\x90\x00", "x")
+        await intake.client.delete(f"{url}/resume")
+        await intake.client.delete(url)
+        await intake.client.get(url)
+    lines = [line for line in logged if line["event"] == "request"]
+    assert [line["status"] for line in lines] == [200, 415, 204, 204, 404]
+    assert url.rpartition("/")[2] not in str(logged)
 
 
 async def test_a_link_is_no_login_and_a_cursor_is_no_link(intake: Intake, staff: httpx.AsyncClient) -> None:

@@ -1,11 +1,13 @@
 """The malware scanner (S07): its verdict is kept, and its silence is no verdict."""
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import pytest
-from intake_api.scanner import make_scanner
+from intake_api.scanner import Verdict, make_scanner
 from intake_api.use_cases.scan_quarantined import scan_quarantined
 
 from deploy.local.testing import MigratedDatabase
@@ -83,6 +85,35 @@ async def test_s07_malware_found_later_stays_quarantined(scanned: Scanned) -> No
     stub.reply = b""
     await scan_quarantined(intake.sessions, intake.store, make_scanner(intake.settings.scanner_url, 2))
     assert (await resume_of(intake, submitted))[:2] == ("quarantined", ["malware"])
+
+
+async def replace(intake: Intake, submitted: httpx.Response, content: bytes) -> None:
+    url = f"{submitted.json()['receipt_url']}/resume"
+    answer = await intake.client.put(url, json={"resume": base64.b64encode(content).decode()})
+    assert answer.status_code == 200
+
+
+async def test_s07_a_replacement_is_scanned_like_a_first_resume(scanned: Scanned) -> None:
+    intake, _ = scanned
+    submitted = await submit(intake, PDF)
+    await replace(intake, submitted, EICAR)
+    state, flags, download = await resume_of(intake, submitted)
+    assert (state, flags, download.status_code) == ("quarantined", ["malware"], 409)
+
+
+async def test_s07_the_verdict_on_a_resume_is_none_on_what_took_its_place_meanwhile(scanned: Scanned) -> None:
+    intake, stub = scanned
+    stub.reply = None
+    submitted = await submit(intake, PDF)
+
+    class ReplacedMeanwhile:
+        async def scan(self, content: BinaryIO) -> Verdict:
+            await replace(intake, submitted, EICAR)
+            stub.reply = b""
+            return await make_scanner(intake.settings.scanner_url, 2).scan(content)
+
+    await scan_quarantined(intake.sessions, intake.store, ReplacedMeanwhile())
+    assert (await resume_of(intake, submitted))[:2] == ("quarantined", ["unscanned"])
 
 
 @pytest.mark.parametrize("intake", [{"scanner_url": "tcp://127.0.0.1:1"}], indirect=True)
