@@ -18,6 +18,8 @@ from service_chassis.database import Sessions, make_engine, make_sessions
 from deploy.local.service_addresses import DatabaseAddresses
 from deploy.local.testing import MigratedDatabase
 
+from .. import documented
+
 ADMIN = ("admin@firm.test", "correct horse battery staple")
 
 
@@ -57,7 +59,9 @@ async def running(addresses: DatabaseAddresses, objects: Path, **changes: Any) -
     database = await asyncpg.connect(addresses.owner_url)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
-        httpx.AsyncClient(transport=transport, base_url="http://intake", timeout=30) as client,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://intake", timeout=30, event_hooks={"response": [documented.check]}
+        ) as client,
         app.router.lifespan_context(app),
     ):
         yield Intake(settings, make_sessions(engine), store, client, database, objects)

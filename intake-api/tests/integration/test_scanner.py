@@ -18,6 +18,7 @@ from .accounts import make_account
 from .conftest import Intake, running
 
 LEADS = "/api/v1/leads"
+ACTIVE = PDF.replace(b"/Type/Catalog", b"/Type/Catalog/OpenAction<</S/JavaScript>>")
 Scanned = tuple[Intake, ClamdStub]
 
 
@@ -99,6 +100,9 @@ async def test_s07_a_replacement_is_scanned_like_a_first_resume(scanned: Scanned
     await replace(intake, submitted, EICAR)
     state, flags, download = await resume_of(intake, submitted)
     assert (state, flags, download.status_code) == ("quarantined", ["malware"], 409)
+    await replace(intake, submitted, ACTIVE)
+    state, flags, download = await resume_of(intake, submitted)
+    assert (state, flags, download.content) == ("flagged", ["active-content"], ACTIVE)
 
 
 async def test_s07_the_verdict_on_a_resume_is_none_on_what_took_its_place_meanwhile(scanned: Scanned) -> None:
@@ -123,6 +127,6 @@ async def test_s07_a_scanner_that_is_down_costs_no_lead(intake: Intake) -> None:
 
 
 async def test_s07_without_a_scanner_flags_alone_decide(intake: Intake) -> None:
-    submitted = await submit(intake, PDF.replace(b"/Type/Catalog", b"/Type/Catalog/OpenAction<</S/JavaScript>>"))
+    submitted = await submit(intake, ACTIVE)
     state, flags, download = await resume_of(intake, submitted)
     assert (state, flags, download.status_code) == ("flagged", ["active-content"], 200)
