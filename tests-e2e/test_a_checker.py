@@ -115,6 +115,16 @@ def test_a_second_copy_is_a_double_unless_it_is_ambiguous(log: ClientLog, seen: 
     assert len(report.of("I8 ambiguous copies").against) == 1
 
 
+def test_a_link_has_a_mail_beside_the_welcome_mail_and_only_one(log: ClientLog, seen: Evidence) -> None:
+    for number in ("7", "8"):
+        link = DeliveryRow(f"d{number}", "lead0", ADDRESSES[0], "sent", message_id=f"<d{number}>", kind="prospect_link")
+        seen.deliveries.append(link)
+        seen.mails.append(SinkMail(ADDRESSES[0], f"<d{number}>", ""))
+    assert judge(log, seen).failed == []
+    seen.mails.append(seen.mails[-1])
+    assert judge(log, seen).failed == ["I7 mailed twice"]
+
+
 def test_an_ambiguous_copy_must_be_the_same_mail(log: ClientLog, seen: Evidence) -> None:
     seen.deliveries[0] = replace(seen.deliveries[0], ambiguous=True)
     seen.mails.append(replace(seen.mails[0], content_hash="another"))

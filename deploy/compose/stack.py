@@ -98,7 +98,13 @@ class Addresses:
             )
             for name in _MIGRATIONS
         }
-        copied = ("RESUMES_S3_ACCESS_KEY", "RESUMES_S3_SECRET_KEY", "RESUMES_S3_BUCKET", "INTAKE_AUTH_SECRET")
+        copied = (
+            "RESUMES_S3_ACCESS_KEY",
+            "RESUMES_S3_SECRET_KEY",
+            "RESUMES_S3_BUCKET",
+            "INTAKE_AUTH_SECRET",
+            "LEADS_LINK_KEY",
+        )
         return {
             **migrations,
             "INTAKE_DATABASE_URL": self._url("intake-api", "INTAKE_DATABASE_URL"),

@@ -32,6 +32,7 @@ class StackSecrets:
     s3_secret_key: str = field(default_factory=_password)
     auth_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     suppression_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    link_key: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
     def role(self, name: str) -> str:

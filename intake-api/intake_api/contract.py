@@ -118,7 +118,11 @@ def document() -> dict[str, Any]:
     from intake_api.settings import IntakeSettings  # noqa: PLC0415 - same
 
     settings = IntakeSettings(
-        environment="test", database_url="postgresql://nowhere", amqp_url="amqp://nowhere", auth_secret="x" * 32
+        environment="test",
+        database_url="postgresql://nowhere",
+        amqp_url="amqp://nowhere",
+        auth_secret="x" * 32,
+        link_key="x" * 32,
     )
     return build(settings, FilesystemStore(Path(gettempdir()) / "no-resumes", 1)).openapi()
 

@@ -27,11 +27,11 @@ class CrossOriginOptions(TypedDict):
 
 
 def cross_origin(origins: Sequence[str]) -> CrossOriginOptions:
-    """What pages of these origins may do: ask for a form token, submit, and read the answer."""
+    """What pages of these origins may do: ask for a form token, submit, use a prospect's link, and read the answer."""
     return {
         "allow_origins": origins,
         "allow_methods": ["GET", "POST"],
-        "allow_headers": ["Content-Type", "Idempotency-Key"],
+        "allow_headers": ["Content-Type", "Idempotency-Key", "Prospect-Link"],
         "expose_headers": ["Location", "Retry-After", "Idempotency-Replayed"],
         "max_age": PREFLIGHT_S,
     }

@@ -128,6 +128,14 @@ class ResumeWithdrawnError(IntakeError):
     """The prospect has withdrawn the resume."""
 
 
+class LinkNotFoundError(IntakeError):
+    """There is no such link: never was, is over, was used up or revoked. Deliberately the same."""
+
+
+class DataKeptError(IntakeError):
+    """Something of the prospect may not be erased now. Why is not theirs to know."""
+
+
 class OutreachNotPossibleError(IntakeError):
     """No mail can be sent for this lead now; the text says why and what to do."""
 

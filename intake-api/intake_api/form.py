@@ -47,6 +47,14 @@ class Form:
             *_of("storage", "all", self._quota, submission.resume.size),
         ]
 
+    def per_link(self, client: str, email_key: str) -> Sequence[Allowance]:
+        """What asking for a link uses: the client's cap, and as many mails as submissions could have sent, apart."""
+        return [
+            *self.per_client(self.hash_client(client)),
+            *_of("link-recipient", self.hash_recipient(email_key), self._per_recipient),
+            *_of("link-overall", "all", self._overall),
+        ]
+
     def suspicions(self, submission: NewSubmission) -> tuple[str, ...]:
         """Why a submission goes into quarantine; nothing for an ordinary one."""
         return suspicions(submission, self.tokens.problem(submission.form_token, time.time()))

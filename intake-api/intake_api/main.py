@@ -14,6 +14,7 @@ from service_chassis.database import make_engine, make_sessions
 from service_chassis.http_server import listen, make_server
 from service_chassis.ops import ops_app
 from service_chassis.process import forget_imports
+from service_chassis.prospect_link import LinkTokens
 from service_chassis.settings import load
 from service_chassis.telemetry import configure_logging
 
@@ -44,6 +45,7 @@ from intake_api.routes import (
     notes,
     operations,
     outreach,
+    prospects,
     receipts,
     retention,
     submissions,
@@ -69,6 +71,7 @@ for _module in (
     bulk,
     leads,
     receipts,
+    prospects,
     notes,
     outreach,
     submissions,
@@ -104,6 +107,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> FastAPI:
         tokens=make_tokens(settings, keys),
         signer=Signer(keys.secrets),
         receipt_signer=Signer(lambda: [form_key(settings)]),
+        link_tokens=LinkTokens(settings.link_key),
         oidc=OidcIssuer(settings.oidc_issuer, settings.oidc_client_id) if settings.oidc_issuer else None,
     )
 

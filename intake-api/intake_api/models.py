@@ -23,11 +23,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from intake_api import account_models, audit_models, erasure_models, form_models, receipt_models
+from intake_api import account_models, audit_models, erasure_models, form_models, link_models, receipt_models
 from intake_api.declarative import Base
 
 CHASSIS_TABLES = (outbox, inbox, failures, delivery_marks)
-OTHER_MODELS = (account_models, audit_models, erasure_models, form_models, receipt_models)
+OTHER_MODELS = (account_models, audit_models, erasure_models, form_models, link_models, receipt_models)
 """Where more tables of this service are; importing them is what adds them to `metadata`."""
 
 

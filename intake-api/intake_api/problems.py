@@ -85,7 +85,7 @@ _RENDERERS: dict[type[Exception], Render] = {
     errors.LimitReachedError: lambda e: problem(
         429,
         "limit-reached",
-        f"the {e.scope} limit of submissions is reached; repeat the request in {e.retry_after} s",
+        f"the {e.scope} limit is reached; repeat the request in {e.retry_after} s",
         headers={"Retry-After": str(e.retry_after)},
         scope=e.scope,
     ),
@@ -119,6 +119,14 @@ _RENDERERS: dict[type[Exception], Render] = {
         409, "resume-kept", "the resume cannot be changed at present; please write to us"
     ),
     errors.ResumeWithdrawnError: lambda _: problem(410, "resume-withdrawn", "the prospect has withdrawn the resume"),
+    errors.LinkNotFoundError: lambda _: problem(
+        404,
+        "link-not-found",
+        "this link is not valid, or not any more: ask for a new one (POST /api/v1/prospects/links)",
+    ),
+    errors.DataKeptError: lambda _: problem(
+        409, "data-kept", "what may be erased is erased; the rest has to be kept at present: please write to us"
+    ),
     errors.OutreachNotPossibleError: lambda e: problem(409, "outreach-not-possible", str(e)),
     errors.StaleEtagError: lambda e: problem(
         412,

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
+from service_chassis.prospect_link import LinkKeyGroup
 from service_chassis.settings import (
     ConsumerGroup,
     Count,
@@ -28,7 +29,7 @@ RETAINABLE = CLOSED | {LeadStatus.QUARANTINED, LeadStatus.DISCARDED, LeadStatus.
 """Statuses that retention may end. A lead that still waits for its attorney or mail never goes by age."""
 
 
-class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, WatchdogGroup, ServiceSettings):
+class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, WatchdogGroup, LinkKeyGroup, ServiceSettings):
     """What the HTTP process and the message process need to know."""
 
     model_config = SettingsConfigDict(env_prefix="INTAKE_")
@@ -87,11 +88,17 @@ class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, Watchd
         {}, description='Days a lead is kept in a status, as JSON: {"declined": 730}; a status not named is kept'
     )
     retention_interval: Seconds = Field(3600.0, description="Seconds between rounds of retention")
+    link_lifetime: Annotated[float, Field(ge=60, le=604_800)] = Field(
+        86_400.0, description="Seconds for which a link mailed to a prospect is valid"
+    )
+    link_interval: Seconds = Field(2.0, description="Seconds between rounds that answer wishes for prospects' links")
     roster_interval: Seconds = Field(86400.0, description="Seconds between re-statements of every attorney")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         self._check_keys()
+        if problem := self.secret_problem(self.link_key):
+            raise ValueError(f"LEADS_LINK_KEY {problem}: give 32 or more random bytes, the same as to mailer-worker")
         if self.oidc_issuer and not self.oidc_client_id:
             raise ValueError("INTAKE_OIDC_CLIENT_ID is missing: without it tokens made for others would be taken")
         if self.oidc_issuer and self.is_production and not self.oidc_issuer.startswith("https://"):

@@ -28,6 +28,7 @@ from intake_api.use_cases.forget_form_state import forget_form_state
 from intake_api.use_cases.forget_keys import forget_keys
 from intake_api.use_cases.login_sessions import forget_sessions
 from intake_api.use_cases.reconcile import reconcile
+from intake_api.use_cases.request_link import answer_wishes, forget_links
 from intake_api.use_cases.scan_quarantined import scan_quarantined
 from intake_api.use_cases.sweep_resumes import sweep_resumes
 
@@ -74,6 +75,9 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
     async def see_erasures_through() -> None:
         await finish_erasures(sessions, store)
 
+    async def answer_link_wishes() -> None:
+        await answer_wishes(sessions)
+
     async def retain() -> None:
         await apply_retention(sessions, settings.retention_days, form.hash_recipient)
 
@@ -82,6 +86,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
         await forget_dead_letters(sessions, settings.dead_letter_days)
         await forget_form_state(sessions, settings)
         await forget_sessions(sessions)
+        await forget_links(sessions)
 
     return Worker(
         name=worker_name("intake-worker"),
@@ -97,6 +102,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
             Job("sweep-resumes", settings.sweep_interval, sweep),
             Job("scan-quarantined-resumes", settings.scan_interval, scan),
             Job("finish-erasures", settings.erasure_interval, see_erasures_through),
+            Job("answer-link-wishes", settings.link_interval, answer_link_wishes),
             Job("retention", settings.retention_interval, retain),
             Job("forget-what-expired", settings.housekeeping_interval, forget),
             forget_old_messages(sessions, settings.housekeeping_interval),

@@ -13,11 +13,13 @@ from shared_schemas.events import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from mailer_worker.models import Delivery, DeliveryState
+from mailer_worker.models import PROSPECT_LINK, Delivery, DeliveryState
 
 
 def event_of(delivery: Delivery) -> DeliveryEvent | None:
-    """The event that states this delivery's outcome; None while it has none."""
+    """The event that states this delivery's outcome; None while it has none, and for a mail of a link."""
+    if delivery.kind == PROSPECT_LINK:
+        return None
     kind = cast(OutreachKind, delivery.kind)
     if delivery.state == DeliveryState.SENT:
         assert delivery.mail_attorney_id is not None  # noqa: S101 - frozen with the mail

@@ -4,13 +4,21 @@ from functools import partial
 
 from service_chassis.envelope import Envelope
 from service_chassis.hearing import Handler
-from shared_schemas.events import Event, LeadAssigned, LeadErased, OutreachCancelled, OutreachRequested
+from shared_schemas.events import (
+    Event,
+    LeadAssigned,
+    LeadErased,
+    OutreachCancelled,
+    OutreachRequested,
+    ProspectLinkRequested,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from mailer_worker.use_cases.cancel_outreach import cancel_outreach
 from mailer_worker.use_cases.erase_lead import erase_lead
 from mailer_worker.use_cases.request_outreach import request_outreach
 from mailer_worker.use_cases.store_delivery import store_delivery
+from mailer_worker.use_cases.store_link_delivery import store_link_delivery
 
 
 async def on_lead_assigned(session: AsyncSession, event: LeadAssigned, _envelope: Envelope) -> None:
@@ -30,6 +38,11 @@ async def on_outreach_cancelled(session: AsyncSession, event: OutreachCancelled,
     await cancel_outreach(session, event)
 
 
+async def on_link_requested(session: AsyncSession, event: ProspectLinkRequested, _envelope: Envelope) -> None:
+    """Somebody asked for the link of a prospect's address."""
+    await store_link_delivery(session, event)
+
+
 async def on_lead_erased(session: AsyncSession, event: LeadErased, _envelope: Envelope) -> None:
     """The person is to be forgotten."""
     await erase_lead(session, event)
@@ -41,5 +54,6 @@ def make_handlers(suppression_key: bytes) -> dict[type[Event], Handler]:
         LeadAssigned: on_lead_assigned,
         OutreachRequested: partial(on_outreach_requested, suppression_key=suppression_key),
         OutreachCancelled: on_outreach_cancelled,
+        ProspectLinkRequested: on_link_requested,
         LeadErased: on_lead_erased,
     }

@@ -47,7 +47,7 @@ def _describe(delivery: Delivery) -> dict[str, Any]:
         "cancel_requested": delivery.cancel_requested,
         "next_attempt_at": _iso(delivery.next_attempt_at),
         "lease_until": _iso(delivery.lease_until),
-        "attorney_id": str(delivery.attorney_id),
+        "attorney_id": str(delivery.attorney_id) if delivery.attorney_id else None,
         "message_id": delivery.message_id,
         "smtp_code": delivery.smtp_code,
         "sent_at": _iso(delivery.sent_at),

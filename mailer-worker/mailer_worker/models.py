@@ -30,6 +30,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 PROSPECT = "prospect"
 """The recipient of a welcome mail: a role, not an address, so that a corrected address makes no second mail."""
 
+PROSPECT_LINK = "prospect_link"
+"""The kind of mail that holds a prospect's private link. Of what becomes of it nobody is told: it moves no lead."""
+
 
 class Base(DeclarativeBase):
     """The mailer's own tables."""
@@ -67,7 +70,9 @@ class Delivery(Base):
 
     ``attempt`` numbers its turns (attempts, and waits for the relay): it guards every write of an attempt and only
     grows. ``attempts_made`` counts the turns in which the relay took part. The ``mail_*`` columns are the rendered
-    mail, frozen when ``sending`` is committed.
+    mail, frozen when ``sending`` is committed. ``request_id``: the request or the link that the delivery was made for.
+    A mail of a link has no attorney, is worth nothing after ``expires_at``, and is frozen with a mark where the token
+    goes (`link_mail`).
     """
 
     __tablename__ = "deliveries"
@@ -95,9 +100,9 @@ class Delivery(Base):
     first_name: Mapped[str | None]
     last_name: Mapped[str | None]
     address: Mapped[str | None]
-    attorney_id: Mapped[UUID]
-    attorney_name: Mapped[str]
-    attorney_email: Mapped[str]
+    attorney_id: Mapped[UUID | None]
+    attorney_name: Mapped[str | None]
+    attorney_email: Mapped[str | None]
 
     mail: Mapped[bytes | None]
     mail_recipient: Mapped[str | None]
@@ -107,6 +112,7 @@ class Delivery(Base):
     smtp_code: Mapped[int | None]
     sent_at: Mapped[datetime | None]
     request_id: Mapped[UUID | None]
+    expires_at: Mapped[datetime | None]
     trace_id: Mapped[str]
 
     __table_args__ = (

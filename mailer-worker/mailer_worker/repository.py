@@ -34,6 +34,12 @@ async def current_delivery(session: AsyncSession, lead_id: UUID, kind: str) -> D
     )
 
 
+async def has_delivery_of(session: AsyncSession, lead_id: UUID, request_id: UUID) -> bool:
+    """Whether the lead has a delivery that was made for this request."""
+    found = select(Delivery.id).where(Delivery.lead_id == lead_id, Delivery.request_id == request_id)
+    return await session.scalar(found) is not None
+
+
 async def cancelled_up_to(session: AsyncSession, lead_id: UUID, kind: str) -> int:
     """The greatest epoch for which this kind of mail was cancelled; -1: none."""
     cancellation = await session.get(OutreachCancellation, (lead_id, kind))

@@ -2,9 +2,11 @@
 
 from email.headerregistry import Address, AddressHeader, HeaderRegistry
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
+from service_chassis.prospect_link import LinkKeyGroup
 from service_chassis.settings import (
     ConsumerGroup,
     Count,
@@ -45,6 +47,9 @@ class MailServerGroup(BaseModel):
     firm_name: str = Field(
         "Our Law Firm", min_length=1, max_length=80, description="The firm's name as prospects read it"
     )
+    prospect_page: str = Field(
+        description="Page of the firm's site that opens prospects' private links; a link's token comes behind its #"
+    )
     message_id_domain: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9.-]{1,120}$",
@@ -56,6 +61,15 @@ class MailServerGroup(BaseModel):
     def _refuse_what_is_no_mailbox(cls, value: str) -> str:
         if len(_mailboxes(value)) != 1 or not _mailboxes(value)[0].domain or not value.isprintable():
             raise ValueError("must be one address with a domain, with or without a name")
+        return value
+
+    @field_validator("prospect_page")
+    @classmethod
+    def _refuse_what_is_no_page(cls, value: str) -> str:
+        url = urlsplit(value)
+        is_plain = value.isascii() and value.isprintable() and not set(value) & set(' #<>"')
+        if url.scheme not in {"http", "https"} or not url.hostname or not is_plain:
+            raise ValueError("must be an http(s) address without #, such as https://www.firm.example/my-inquiry")
         return value
 
     @property
@@ -112,7 +126,14 @@ class SenderGroup(BaseModel):
 
 
 class MailerSettings(
-    DatabaseGroup, ConsumerGroup, RelayGroup, WatchdogGroup, MailServerGroup, SenderGroup, ServiceSettings
+    DatabaseGroup,
+    ConsumerGroup,
+    RelayGroup,
+    WatchdogGroup,
+    MailServerGroup,
+    SenderGroup,
+    LinkKeyGroup,
+    ServiceSettings,
 ):
     """Everything the mailer is told from outside."""
 
@@ -134,6 +155,10 @@ class MailerSettings(
             raise ValueError(f"MAILER_SUPPRESSION_SECRET {problem}: give 32 or more random bytes")
         if self.is_production and self.smtp_tls == "none" and not is_loopback(self.smtp_host):
             raise ValueError("MAILER_SMTP_TLS: production refuses mail without TLS to another host")
+        if problem := self.secret_problem(self.link_key):
+            raise ValueError(f"LEADS_LINK_KEY {problem}: give 32 or more random bytes, the same as to intake-api")
+        if self.is_production and not self.prospect_page.startswith("https://"):
+            raise ValueError("MAILER_PROSPECT_PAGE must be an https address in production")
         return self
 
 

@@ -15,6 +15,7 @@ from service_chassis.database import Sessions, make_engine, make_sessions
 from service_chassis.hearing import Subscription
 from service_chassis.listening import listen
 from service_chassis.process import Worker
+from service_chassis.prospect_link import LinkTokens
 from service_chassis.pulse import Pulse
 from service_chassis.relay import Relay
 from service_chassis.settings import load, worker_name
@@ -82,7 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _make_writer(settings: MailerSettings) -> MailWriter:
-    return MailWriter(settings.from_name, settings.from_address, settings.firm_name)
+    return MailWriter(
+        settings.from_name,
+        settings.from_address,
+        settings.firm_name,
+        settings.prospect_page,
+        LinkTokens(settings.link_key),
+    )
 
 
 async def _run_sender(sender: Sender, engine: AsyncEngine, stop: asyncio.Event) -> None:

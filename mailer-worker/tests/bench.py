@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,6 +22,7 @@ from mailer_worker.use_cases.settle_attempt import recover_lost
 from service_chassis.database import Sessions
 from service_chassis.envelope import Envelope
 from service_chassis.outbox import outbox
+from service_chassis.prospect_link import LinkTokens
 from service_chassis.telemetry import traced
 from shared_schemas.events import (
     EVENTS,
@@ -31,6 +33,7 @@ from shared_schemas.events import (
     LeadErased,
     OutreachCancelled,
     OutreachRequested,
+    ProspectLinkRequested,
 )
 from sqlalchemy import delete, select, text
 
@@ -47,7 +50,10 @@ class Bench:
     def __init__(self, sessions: Sessions, settings: MailerSettings) -> None:
         self.sessions = sessions
         self.settings = settings
-        self.writer = MailWriter(settings.from_name, settings.from_address, settings.firm_name)
+        self.tokens = LinkTokens(settings.link_key)
+        self.writer = MailWriter(
+            settings.from_name, settings.from_address, settings.firm_name, settings.prospect_page, self.tokens
+        )
         self.smtp: MailSender = SmtpSender(settings)
         self.lead_id = uuid4()
         self.address = f"{self.lead_id.hex}@prospect.example"
@@ -86,6 +92,15 @@ class Bench:
 
     def cancelled(self, epoch: int = 0) -> OutreachCancelled:
         return OutreachCancelled(lead_id=self.lead_id, epoch=epoch, kind="welcome")
+
+    def link_requested(self, lifetime: float = 3600, **fields: Any) -> ProspectLinkRequested:
+        values = {
+            "link_id": uuid4(),
+            "lead_id": self.lead_id,
+            "email": self.address,
+            "expires_at": datetime.now(UTC) + timedelta(seconds=lifetime),
+        }
+        return ProspectLinkRequested.model_validate(values | fields)
 
     def erased(self, epoch: int = 1) -> LeadErased:
         return LeadErased(lead_id=self.lead_id, epoch=epoch)

@@ -37,6 +37,8 @@ def make_settings(database_url: str, smtp_port: int) -> MailerSettings:
         from_mailbox="Intake Desk <intake@firm.example>",
         firm_name="Diaz & Ernst",
         suppression_secret=SecretStr("a-secret-of-tests-that-is-long-enough"),
+        prospect_page="https://firm.example/my-inquiry",
+        link_key=SecretStr("a-key-of-tests-that-is-long-enough"),
         sender_tick=0.2,
         sender_grace=1.0,
         circuit_probe_interval=0.2,

@@ -197,6 +197,19 @@ class OutreachCancelled(LeadEvent):
     kind: OutreachKind
 
 
+class ProspectLinkRequested(Event):
+    """Somebody asked for the private link of a prospect's address: it is mailed to that address, and told nobody else.
+
+    The link itself is in no event: whoever mails it makes it of ``link_id``, ``expires_at`` and a key.
+    """
+
+    type: ClassVar[str] = "prospect-link.requested.v1"
+    link_id: UUID
+    lead_id: UUID
+    email: str
+    expires_at: AwareDatetime
+
+
 class DeliveryEvent(Event):
     """What became of one delivery of one kind of mail to one lead."""
 
@@ -274,6 +287,7 @@ EVENTS: tuple[type[Event], ...] = (
     AttorneyChanged,
     OutreachRequested,
     OutreachCancelled,
+    ProspectLinkRequested,
     LeadReachedOut,
     OutreachDeferred,
     OutreachFailed,

@@ -25,6 +25,7 @@ from shared_schemas.events import (
     OutreachDeferred,
     OutreachFailed,
     OutreachRequested,
+    ProspectLinkRequested,
 )
 
 EXCHANGE = "leads.events"
@@ -76,7 +77,9 @@ class Queue:
 
 ASSIGNMENT_LEADS = Queue("assignment.leads", (LeadRegistered, LeadReassigned, LeadReopened, LeadClosed, LeadErased))
 ASSIGNMENT_ROSTER = Queue("assignment.roster", (AttorneyChanged,))
-MAILER_OUTREACH = Queue("mailer.outreach", (LeadAssigned, OutreachRequested, OutreachCancelled, LeadErased))
+MAILER_OUTREACH = Queue(
+    "mailer.outreach", (LeadAssigned, OutreachRequested, OutreachCancelled, ProspectLinkRequested, LeadErased)
+)
 INTAKE_LEAD_STATUS = Queue(
     "intake.lead-status",
     (LeadAssigned, LeadWaiting, LeadReachedOut, OutreachDeferred, OutreachFailed, LeadDataErased),

@@ -161,17 +161,19 @@ def _ghosts(seen: Evidence) -> Iterable[str]:
 
 
 def _mailed_twice(seen: Evidence) -> Iterable[str]:
+    """One welcome mail per lead; one mail per link that was asked for, however many those are."""
     copies = Counter(mail.message_id for mail in seen.mails)
-    mails_of_lead: dict[str, int] = defaultdict(int)
+    mails: dict[str, int] = defaultdict(int)
     ambiguous: set[str] = set()
     for delivery in seen.deliveries:
-        mails_of_lead[delivery.lead_id] += copies[delivery.message_id or ""]
+        of = f"lead {delivery.lead_id}" if delivery.kind == "welcome" else f"{delivery.kind} {delivery.id}"
+        mails[of] += copies[delivery.message_id or ""]
         if delivery.ambiguous:
-            ambiguous.add(delivery.lead_id)
+            ambiguous.add(of)
     return (
-        f"lead {lead_id} got {count} mails, and no delivery of it is ambiguous"
-        for lead_id, count in mails_of_lead.items()
-        if count > 1 and lead_id not in ambiguous
+        f"{of} got {count} mails, and no delivery of it is ambiguous"
+        for of, count in mails.items()
+        if count > 1 and of not in ambiguous
     )
 
 

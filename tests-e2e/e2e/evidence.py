@@ -57,6 +57,7 @@ class DeliveryRow:
     state: str
     ambiguous: bool = False
     message_id: str | None = None
+    kind: str = "welcome"
 
 
 @dataclass(frozen=True)
@@ -280,6 +281,7 @@ async def _from_mailer(stack: Stack, found: Evidence) -> None:
             state=row["state"],
             ambiguous=row["ambiguous"],
             message_id=row["message_id"],
+            kind=row["kind"],
         )
         for row in rows
     ]

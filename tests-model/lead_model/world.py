@@ -31,6 +31,7 @@ from pydantic import SecretStr
 from service_chassis.database import Sessions, make_engine, ping
 from service_chassis.hearing import QueueHearer, Subscription
 from service_chassis.outbox import outbox
+from service_chassis.prospect_link import LinkTokens
 from service_chassis.settings import ConsumerGroup, DatabaseGroup
 from shared_schemas.topology import MAILER_OUTREACH
 from sqlalchemy import delete, select, text
@@ -40,6 +41,7 @@ from lead_model.broker import Bag
 from lead_model.faults import Mortality, ProcessDiedError, mortal_sessions
 from lead_model.ports import MemoryRelay, MemoryStore
 
+LINK_KEY = "a-key-of-tests-that-is-long-enough"
 PERSON = Caller(uuid4(), Role.ADMIN)
 SERVICES: tuple[ServiceName, ...] = ("intake_api", "assignment_worker", "mailer_worker")
 CLOCKS: dict[ServiceName, dict[str, tuple[str, ...]]] = {
@@ -93,6 +95,7 @@ class World:
                 "database_url": addresses["intake_api"].app_url,
                 "amqp_url": "amqp://nowhere",
                 "auth_secret": "a-secret-of-tests-that-is-long-enough",
+                "link_key": LINK_KEY,
             }
         )
         self._mailer = MailerSettings.model_validate(
@@ -103,9 +106,12 @@ class World:
                 "smtp_host": "nowhere",
                 "from_mailbox": "Intake Desk <intake@firm.example>",
                 "suppression_secret": "a-secret-of-tests-that-is-long-enough",
+                "prospect_page": "https://firm.example/",
+                "link_key": LINK_KEY,
             }
         )
-        self._writer = MailWriter("Intake Desk", "intake@firm.example", "Diaz & Ernst")
+        tokens = LinkTokens(self._mailer.link_key)
+        self._writer = MailWriter("Intake Desk", "intake@firm.example", "Diaz & Ernst", "https://firm.example/", tokens)
         self.start_afresh()
 
     def start_afresh(self) -> None:

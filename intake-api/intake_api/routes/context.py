@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from service_chassis.database import Sessions
+from service_chassis.prospect_link import LinkTokens
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from intake_api import audit
@@ -41,6 +42,7 @@ class Outside:
     tokens: AccessTokens
     signer: Signer
     receipt_signer: Signer
+    link_tokens: LinkTokens
     oidc: OidcIssuer | None
 
 

@@ -177,7 +177,7 @@ async def _move(
     elif target is LeadStatus.REACHED_OUT:
         await _reach_out(session, caller, lead, reacher)
     elif target in CLOSED:
-        await _close(session, caller, lead, target)
+        await close_lead(session, lead, target, actor=caller.actor)
     else:
         raise illegal_move(lead, f"a lead that is {current} cannot be moved by this request")
     if was_closed and reacher is not None:
@@ -187,10 +187,17 @@ async def _move(
 async def _settle_quarantine(session: AsyncSession, caller: Caller, lead: Lead, target: LeadStatus) -> None:
     if target is LeadStatus.REGISTERED:
         await release_lead(session, caller, lead)
+        await session.flush()
+        await _record_move(session, caller.actor, lead, LeadStatus.QUARANTINED, {})
     else:
-        lead.status = target
+        await discard_lead(session, lead, actor=caller.actor)
+
+
+async def discard_lead(session: AsyncSession, lead: Lead, *, actor: str) -> None:
+    """End a locked, quarantined lead: nobody has heard of it."""
+    lead.status = LeadStatus.DISCARDED
     await session.flush()
-    await _record_move(session, caller, lead, LeadStatus.QUARANTINED, {})
+    await _record_move(session, actor, lead, LeadStatus.QUARANTINED, {})
 
 
 async def _reach_out(session: AsyncSession, caller: Caller, lead: Lead, reacher: Attorney | None) -> None:
@@ -212,10 +219,11 @@ async def _reach_out(session: AsyncSession, caller: Caller, lead: Lead, reacher:
         await _say(session, lead, state_of(lead, LeadReassigned, attorney=attorney))
     await session.flush()
     await _cancel_outreach(session, lead)
-    await _record_move(session, caller, lead, before, {"reached_out_by": str(by)})
+    await _record_move(session, caller.actor, lead, before, {"reached_out_by": str(by)})
 
 
-async def _close(session: AsyncSession, caller: Caller, lead: Lead, target: LeadStatus) -> None:
+async def close_lead(session: AsyncSession, lead: Lead, target: LeadStatus, *, actor: str) -> None:
+    """End the work on a locked, open lead: the mail that waits is cancelled."""
     before = lead.status
     lead.status = target
     lead.epoch += 1
@@ -223,7 +231,7 @@ async def _close(session: AsyncSession, caller: Caller, lead: Lead, target: Lead
     await session.flush()
     await _say(session, lead, LeadClosed(lead_id=lead.id, epoch=lead.epoch, decision_seen=lead.decision))
     await _cancel_outreach(session, lead)
-    await _record_move(session, caller, lead, before, {})
+    await _record_move(session, actor, lead, before, {})
 
 
 async def _reopen(session: AsyncSession, caller: Caller, lead: Lead, target: LeadStatus) -> None:
@@ -233,7 +241,7 @@ async def _reopen(session: AsyncSession, caller: Caller, lead: Lead, target: Lea
     await session.flush()
     owner = await repository.find_attorney(session, lead.assigned_to) if lead.assigned_to else None
     await _say(session, lead, state_of(lead, LeadReopened, attorney=owner))
-    await _record_move(session, caller, lead, before, {"reopened": True})
+    await _record_move(session, caller.actor, lead, before, {"reopened": True})
 
 
 async def _set_reached_out_by(session: AsyncSession, caller: Caller, lead: Lead, by: UUID) -> None:
@@ -251,9 +259,9 @@ async def _cancel_outreach(session: AsyncSession, lead: Lead) -> None:
         await _say(session, lead, OutreachCancelled(lead_id=lead.id, epoch=lead.epoch, kind="welcome"))
 
 
-async def _record_move(session: AsyncSession, caller: Caller, lead: Lead, before: str, detail: dict[str, Any]) -> None:
+async def _record_move(session: AsyncSession, actor: str, lead: Lead, before: str, detail: dict[str, Any]) -> None:
     whole = {"from": before, "to": lead.status, "epoch": lead.epoch, **detail}
-    await timeline.record(session, lead.id, "lead.status-changed", actor=caller.actor, detail=whole)
+    await timeline.record(session, lead.id, "lead.status-changed", actor=actor, detail=whole)
 
 
 async def _say(

@@ -23,6 +23,7 @@ from intake_api import audit, repository
 from intake_api.erasure_models import Erasure, LegalHold
 from intake_api.exceptions import LeadNotFoundError, LegalHoldError, NotDueError
 from intake_api.form_models import CaptureAttempt
+from intake_api.link_models import ProspectLink
 from intake_api.models import DeadLetter, IdempotencyKey, Lead, Submission
 from intake_api.subject_data import rows_of_lead
 
@@ -163,6 +164,7 @@ async def _delete_rows(
             "outbox",
             delete(outbox_table).where(or_(outbox_table.c.lead_id == lead_id, _says(outbox_table.c.body, words))),
         ),
+        ("link_wishes", delete(ProspectLink).where(ProspectLink.email_key.in_(addresses))),
         *((table.name, delete(table).where(condition)) for table, condition in rows_of_lead(lead_id)),
     ]
     counts = {}

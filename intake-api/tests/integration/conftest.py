@@ -29,6 +29,7 @@ def settings_for(url: str, **changes: Any) -> IntakeSettings:
         database_url=url,
         amqp_url="amqp://nowhere",
         auth_secret="a-secret-of-tests-that-is-long-enough",
+        link_key="a-key-of-tests-that-is-long-enough",
         **changes,
     )
 

@@ -175,6 +175,7 @@ def test_half_or_plain_settings_are_refused(
             database_url=f"postgresql{url}",
             amqp_url=f"amqp{url}",
             auth_secret="kD3vX8mQ1zR5tY7wB2nL9sJ4hG6fC0aE",
+            link_key="vX8mQ1zR5tY7wB2nL9sJ4hG6fC0aEkD3",
             oidc_issuer=issuer,
             oidc_client_id=client_id,
         )

@@ -67,5 +67,6 @@ def test_s61_a_lead_at_work_never_goes_by_age(status: str) -> None:
             database_url="postgresql://nowhere/x",
             amqp_url="amqp://nowhere",
             auth_secret="a-secret-of-tests-that-is-long-enough",
+            link_key="a-key-of-tests-that-is-long-enough",
             retention_days={status: 30},
         )

@@ -62,8 +62,10 @@ async def claim_deliveries(
     for delivery in deliveries:
         if delivery.id in suppressed:
             await _fail(session, delivery, "suppressed")
+        elif delivery.expires_at is not None and delivery.expires_at <= now:
+            await _fail(session, delivery, "expired")
         elif await _freeze(session, delivery, writer, settings, now):
-            attempts.append(_begin(delivery, settings, now))
+            attempts.append(_begin(delivery, writer, settings, now))
     return attempts
 
 
@@ -80,16 +82,8 @@ async def _freeze(
     if delivery.mail is not None:
         return True
     delivery.message_id = mail.message_id(delivery.id, delivery.sequence, settings.id_domain)
-    content = mail.WelcomeMail(
-        first_name=delivery.first_name or "",
-        last_name=delivery.last_name or "",
-        address=delivery.address or "",
-        attorney_name=delivery.attorney_name,
-        attorney_email=delivery.attorney_email,
-        message_id=delivery.message_id,
-    )
     try:
-        delivery.mail = writer.write(content, now)
+        delivery.mail = _write(delivery, writer, delivery.message_id, now)
     except Exception as error:
         log.error("mail_not_made", delivery_id=str(delivery.id), **telemetry.log_fields(error))
         await _fail(session, delivery, "refused" if isinstance(error, mail.UnsendableAddressError) else "held")
@@ -98,7 +92,22 @@ async def _freeze(
     return True
 
 
-def _begin(delivery: Delivery, settings: MailerSettings, now: datetime) -> Attempt:
+def _write(delivery: Delivery, writer: mail.MailWriter, message_id: str, now: datetime) -> bytes:
+    address = delivery.address or ""
+    if delivery.expires_at is not None:
+        return writer.write_link(mail.LinkMail(address, delivery.expires_at, message_id), now)
+    content = mail.WelcomeMail(
+        first_name=delivery.first_name or "",
+        last_name=delivery.last_name or "",
+        address=address,
+        attorney_name=delivery.attorney_name or "",
+        attorney_email=delivery.attorney_email or "",
+        message_id=message_id,
+    )
+    return writer.write(content, now)
+
+
+def _begin(delivery: Delivery, writer: mail.MailWriter, settings: MailerSettings, now: datetime) -> Attempt:
     assert delivery.mail is not None  # noqa: S101 - frozen just now
     assert delivery.mail_recipient is not None  # noqa: S101 - same
     delivery.state = DeliveryState.SENDING
@@ -106,7 +115,10 @@ def _begin(delivery: Delivery, settings: MailerSettings, now: datetime) -> Attem
     delivery.attempts_made += 1
     delivery.next_attempt_at = None
     delivery.lease_until = now + timedelta(seconds=settings.smtp_lease)
-    outgoing = OutgoingMail(settings.from_address, delivery.mail_recipient, delivery.mail)
+    content = delivery.mail
+    if delivery.request_id is not None and delivery.expires_at is not None:
+        content = writer.with_token(content, delivery.request_id, delivery.expires_at)
+    outgoing = OutgoingMail(settings.from_address, delivery.mail_recipient, content)
     return Attempt(delivery.id, delivery.attempt, outgoing, delivery.trace_id)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from mailer_worker import metrics, repository, retry_policy, transitions
 from mailer_worker.delivery_events import say
 from mailer_worker.mail_sender import RELAYING_DENIED, Ambiguous, DefinitelyNotSent, Outcome, RelayAway, Sent
-from mailer_worker.models import HAS_LEASE, RELAY_AWAY, Delivery, DeliveryState
+from mailer_worker.models import HAS_LEASE, PROSPECT_LINK, RELAY_AWAY, Delivery, DeliveryState
 from mailer_worker.settings import SenderGroup
 from mailer_worker.use_cases.claim_deliveries import Attempt
 from mailer_worker.use_cases.erase_lead import release_erased
@@ -81,6 +81,8 @@ async def _settle_sent(session: AsyncSession, attempt: Attempt, outcome: Sent) -
     ).one_or_none()
     if row is None:
         return False
+    if row.kind == PROSPECT_LINK:
+        return True
     event = LeadReachedOut(
         lead_id=row.lead_id,
         delivery_id=attempt.delivery_id,

@@ -53,6 +53,8 @@ async def test_an_assigned_lead_is_mailed_and_said_and_the_process_stops_in_orde
         "MAILER_SMTP_PORT": str(relay.port),
         "MAILER_FROM": "Intake Desk <intake@firm.example>",
         "MAILER_SUPPRESSION_SECRET": "a-secret-of-tests",
+        "MAILER_PROSPECT_PAGE": "https://www.firm.example/my-inquiry",
+        "LEADS_LINK_KEY": "a-key-of-tests-that-is-long-enough",
         "MAILER_OPS_PORT": str(port),
     }
     event = LeadAssigned.model_validate(

@@ -8,10 +8,14 @@ from uuid import UUID
 
 import pytest
 from jinja2 import UndefinedError
-from mailer_worker.mail import MailWriter, UnsendableAddressError, WelcomeMail, message_id, shown_name
+from mailer_worker.mail import LinkMail, MailWriter, UnsendableAddressError, WelcomeMail, message_id, shown_name
+from pydantic import SecretStr
+from service_chassis.prospect_link import LinkTokens
 
 AT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
-WRITER = MailWriter("Intake Desk", "intake@firm.example", "Diaz & Ernst")
+TOKENS = LinkTokens(SecretStr("a-key-of-tests-that-is-long-enough"))
+PAGE = "https://www.firm.example/a-page-whose-address-is-longer-than-a-line-of-quoted-printable/my-inquiry"
+WRITER = MailWriter("Intake Desk", "intake@firm.example", "Diaz & Ernst", PAGE, TOKENS)
 ID = message_id(UUID(int=7), 1, "firm.example")
 
 
@@ -128,3 +132,31 @@ def test_the_mail_holds_no_address_of_a_page() -> None:
     mail = written("http://evil.example")
     assert "://" not in body(mail, "plain")
     assert "href" not in body(mail, "html")
+
+
+LINK = UUID(int=9)
+
+
+def written_link() -> tuple[bytes, EmailMessage]:
+    kept = WRITER.write_link(LinkMail("ada@prospect.example", AT, ID), AT)
+    sent = WRITER.with_token(kept, LINK, AT)
+    assert sent == WRITER.with_token(kept, LINK, AT), "every copy is the same"
+    parsed = email.message_from_bytes(sent, policy=email.policy.default)
+    assert isinstance(parsed, EmailMessage)
+    return kept, parsed
+
+
+def test_the_mail_of_a_link_holds_it_whole_says_until_when_and_comes_from_the_firm() -> None:
+    _, mail = written_link()
+    link = f"{PAGE}#{TOKENS.issue(LINK, AT)}"
+    assert link in body(mail, "plain").splitlines()
+    assert f'href="{link}"' in body(mail, "html")
+    assert "02 March 2026, 08:30 UTC" in body(mail, "plain")
+    assert (mail["From"], mail["To"]) == ("Intake Desk <intake@firm.example>", "ada@prospect.example")
+    assert (mail["Subject"], mail["Reply-To"]) == ("Your private link to Diaz & Ernst", None)
+    assert (mail["Message-ID"], mail["Auto-Submitted"]) == (ID, "auto-generated")
+
+
+def test_what_is_kept_of_a_links_mail_opens_nothing() -> None:
+    kept, _ = written_link()
+    assert TOKENS.issue(LINK, AT)[:20].encode() not in kept.replace(b"=\r\n", b"")

@@ -12,6 +12,8 @@ ENVIRONMENT = {
     "MAILER_OPS_PORT": "9070",
     "MAILER_FROM": "Intake Desk <intake@firm.example>",
     "MAILER_SUPPRESSION_SECRET": "q8Z1vX4mP0sK7dW2nB5tR9yL3hG6jC1f",
+    "MAILER_PROSPECT_PAGE": "https://www.firm.example/my-inquiry",
+    "LEADS_LINK_KEY": "q8Z1vX4mP0sK7dW2nB5tR9yL3hG6jC1f",
 }
 
 
@@ -65,6 +67,12 @@ def test_our_own_broker_address_wins(environment: pytest.MonkeyPatch) -> None:
         ("MAILER_CIRCUIT_PROBE_INTERVAL", "16", "MAILER_CIRCUIT_PROBE_INTERVAL"),
         ("MAILER_AMBIGUOUS_POLICY", "guess", "MAILER_AMBIGUOUS_POLICY"),
         ("MAILER_FROM", "nobody", "MAILER_FROM"),
+        ("LEADS_LINK_KEY", "", "LEADS_LINK_KEY is missing"),
+        ("LEADS_LINK_KEY", "q8Z1vX4mP0sK7dW2nB5tR9yL3hG6jC1", "LEADS_LINK_KEY is shorter than 32 bytes"),
+        ("LEADS_LINK_KEY", "development-default-key-of-prospects-links", "LEADS_LINK_KEY looks like a placeholder"),
+        ("MAILER_PROSPECT_PAGE", "http://www.firm.example/my-inquiry", "must be an https address in production"),
+        ("MAILER_PROSPECT_PAGE", "https://www.firm.example/#/my-inquiry", "without #"),
+        ("MAILER_PROSPECT_PAGE", "www.firm.example", "http(s) address"),
         ("MAILER_FROM", "a@x.example, b@x.example", "MAILER_FROM"),
         ("MAILER_MESSAGE_ID_DOMAIN", "a b", "MAILER_MESSAGE_ID_DOMAIN"),
         ("MAILER_DATABASE_URL", "postgresql://mailer_app@db/mailer", "MAILER_DATABASE_URL"),
@@ -83,7 +91,9 @@ def test_a_wrong_setting_stops_the_start_with_one_line(
     assert (stopped.value.code, said in line) == (2, True), line
 
 
-@pytest.mark.parametrize("name", ["MAILER_FROM", "MAILER_SMTP_HOST", "MAILER_DATABASE_URL", "AMQP_URL"])
+@pytest.mark.parametrize(
+    "name", ["MAILER_FROM", "MAILER_PROSPECT_PAGE", "MAILER_SMTP_HOST", "MAILER_DATABASE_URL", "AMQP_URL"]
+)
 def test_a_missing_setting_is_named(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -28,6 +28,7 @@ FIELDS = {
     "attorney.changed.v1": "attorney_id version name email available capacity? practice_areas languages absences",
     "outreach.requested.v1": "request_id lead_id epoch kind first_name last_name email attorney",
     "outreach.cancelled.v1": "lead_id epoch kind",
+    "prospect-link.requested.v1": "link_id lead_id email expires_at",
     "lead.reached-out.v1": f"{DELIVERY} attorney_id message_id attempts ambiguous sent_at",
     "outreach.deferred.v1": f"{DELIVERY} attempt reason ambiguous next_attempt_at?",
     "outreach.failed.v1": f"{DELIVERY} reason smtp_code? attempts",
@@ -130,7 +131,7 @@ def test_an_event_cannot_be_changed(event: type[Event]) -> None:
 
 
 def test_types_are_unique_versioned_and_their_routing_key_has_no_version() -> None:
-    assert len(BY_TYPE) == len(EVENTS) == len(FIELDS) == 15
+    assert len(BY_TYPE) == len(EVENTS) == len(FIELDS) == 16
     for event in EVENTS:
         subject, _, version = event.type.rpartition(".v")
         assert version == "1"

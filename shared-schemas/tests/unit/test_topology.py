@@ -7,7 +7,13 @@ from shared_schemas.topology import DELIVERY_LIMIT, EXCHANGE, QUEUES, RETRY_DELA
 BINDINGS = {
     "assignment.leads": {"lead.registered", "lead.reassigned", "lead.reopened", "lead.closed", "lead.erased"},
     "assignment.roster": {"attorney.changed"},
-    "mailer.outreach": {"lead.assigned", "outreach.requested", "outreach.cancelled", "lead.erased"},
+    "mailer.outreach": {
+        "lead.assigned",
+        "outreach.requested",
+        "outreach.cancelled",
+        "prospect-link.requested",
+        "lead.erased",
+    },
     "intake.lead-status": {
         "lead.assigned",
         "lead.waiting",
