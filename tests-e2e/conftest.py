@@ -28,6 +28,7 @@ ORDER = (
     "test_planted_faults",
     "test_leadctl",
     "test_erasure",
+    "test_prospect_link",
     "test_canary",
     "test_waiting",
     "test_outages",
