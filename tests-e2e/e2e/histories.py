@@ -21,7 +21,7 @@ _STAFF_MOVES: Mapping[str, frozenset[str]] = {
     "declined": frozenset({"registered", "assigned", "reached_out"}),
 }
 _OPEN = frozenset({"registered", "assigned", "reached_out", "outreach_failed"})
-_CHANGES = frozenset({"change_lead", "change_leads"})
+_CHANGES = frozenset({"change_lead", "change_leads", "withdraw_lead"})
 _WELCOME = "welcome"
 
 

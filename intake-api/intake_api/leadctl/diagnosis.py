@@ -12,6 +12,9 @@ _BY_ASSIGNMENT_STATE = {
     "waiting": "between assignment-worker and intake-api: LeadWaiting was not heard",
     "assigned": "between assignment-worker and intake-api: LeadAssigned was not heard",
 }
+WELCOME = "welcome"
+"""The kind of mail that a lead waits for; it moves for no other."""
+
 _FINAL = frozenset({"sent", "failed"})
 
 
@@ -43,7 +46,7 @@ def _before_owner(assignment: Any) -> str:
 def _before_mail(mailer: Any) -> str:
     if not isinstance(mailer, Mapping):
         return NOT_HEARD_BY_MAILER
-    deliveries = [str(delivery.get("state")) for delivery in mailer.get("deliveries", [])]
+    deliveries = [str(one.get("state")) for one in mailer.get("deliveries", []) if one.get("kind") == WELCOME]
     if _FINAL.intersection(deliveries):
         return OUTCOME_NOT_HEARD
     return f"at mailer-worker: deliveries {', '.join(deliveries) or 'none'}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from service_chassis.database import Sessions
@@ -65,10 +66,12 @@ async def withdraw_leads(sessions: Sessions, link_id: UUID) -> Sequence[Prospect
         own = await _find(session, link_id)
         await repository.lock_address(session, own.email_key)
         await _find(session, link_id)
-        withdrawn = [lead_id for lead_id in await _ids(session, own.email_key) if await _withdraw(session, lead_id)]
+        ids = await _ids(session, own.email_key)
+        moves = {lead_id: await _withdraw(session, lead_id) for lead_id in ids}
         leads = await _seen(session, own.email_key)
-        for lead_id in withdrawn:
-            await audit.record_change(session, "withdraw_lead", lead_id, actor=ACTOR, detail={})
+        for lead_id, move in moves.items():
+            if move is not None:
+                await audit.record_change(session, "withdraw_lead", lead_id, actor=ACTOR, detail=move)
     return leads
 
 
@@ -141,13 +144,15 @@ async def _seen(session: AsyncSession, email_key: str) -> Sequence[ProspectLead]
     ]
 
 
-async def _withdraw(session: AsyncSession, lead_id: UUID) -> bool:
+async def _withdraw(session: AsyncSession, lead_id: UUID) -> dict[str, Any] | None:
+    """End the lead; what the audit says of it, or None when it was over."""
     lead = await repository.lock_lead(session, lead_id)
-    if lead.status in OPEN:
+    before = lead.status
+    if before in OPEN:
         await close_lead(session, lead, LeadStatus.DECLINED, actor=ACTOR)
-    elif lead.status == LeadStatus.QUARANTINED:
+    elif before == LeadStatus.QUARANTINED:
         await discard_lead(session, lead, actor=ACTOR)
     else:
-        return False
+        return None
     await session.flush()
-    return True
+    return {"from": before, "to": lead.status, "epoch": lead.epoch}

@@ -10,6 +10,10 @@ OWNED = {"status": "assigned", "assigned_to": "a", "waiting_reason": None}
 UNKNOWN = "knows no such lead"
 
 
+def delivery(state: str, kind: str = "welcome") -> dict[str, str]:
+    return {"kind": kind, "state": state}
+
+
 @pytest.mark.parametrize(
     ("lead", "states", "said"),
     [
@@ -22,10 +26,18 @@ UNKNOWN = "knows no such lead"
         (OWNED, {"assignment": {"state": "assigned"}, "mailer": UNKNOWN}, "mailer-worker: LeadAssigned"),
         (
             OWNED,
-            {"assignment": {"state": "assigned"}, "mailer": {"deliveries": [{"state": "sent"}]}},
+            {"assignment": {"state": "assigned"}, "mailer": {"deliveries": [delivery("sent")]}},
             "outcome of the mail",
         ),
-        (OWNED, {"assignment": {"state": "assigned"}, "mailer": {"deliveries": [{"state": "queued"}]}}, "queued"),
+        (OWNED, {"assignment": {"state": "assigned"}, "mailer": {"deliveries": [delivery("queued")]}}, "queued"),
+        (
+            OWNED,
+            {
+                "assignment": {"state": "assigned"},
+                "mailer": {"deliveries": [delivery("sent", "prospect_link"), delivery("deferred")]},
+            },
+            "deliveries deferred",
+        ),
         ({**OWNED, "status": "reached_out"}, {"assignment": {"state": "assigned"}, "mailer": {}}, "not stopped"),
     ],
 )
