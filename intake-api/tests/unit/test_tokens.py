@@ -177,7 +177,11 @@ def test_s33_no_expiry_is_so_far_or_so_odd_that_it_never_comes(tokens: AccessTok
 
 def from_file(path: Path) -> AccessTokens:
     settings = IntakeSettings(
-        environment="test", database_url="postgresql://x", amqp_url="amqp://x", auth_keys_file=path
+        environment="test",
+        database_url="postgresql://x",
+        amqp_url="amqp://x",
+        auth_keys_file=path,
+        link_key=OTHER,
     )
     return AccessTokens(SigningKeys(settings.auth_secret, path, settings.secret_problem), "intake-api", 900)
 
@@ -235,5 +239,5 @@ def test_s34_weak_or_doubled_keys_are_refused_at_start(
     file.write_text(content)
     url = "://leads:f3k9d0s8a7w5q2z6@127.0.0.1/x"
     with pytest.raises(ValidationError, match=said) as caught:
-        IntakeSettings(database_url=f"postgresql{url}", amqp_url=f"amqp{url}", auth_keys_file=file)
+        IntakeSettings(database_url=f"postgresql{url}", amqp_url=f"amqp{url}", auth_keys_file=file, link_key=OTHER)
     assert SECRET not in str(caught.value)
