@@ -150,6 +150,8 @@ async def dial_relay(port: int, tls: str) -> None:
         smtp_password=PASSWORD,
         smtp_deadline=5,
         suppression_secret="a-secret-of-tests",
+        prospect_page="https://firm.example/my-inquiry",
+        link_key="a-key-of-tests",
         from_mailbox="intake@firm.example",
     )
     sender = SmtpSender(settings)
