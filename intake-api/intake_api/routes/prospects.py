@@ -110,7 +110,7 @@ async def post_prospect_withdrawal(world: World, link_id: LinkId) -> ProspectLea
 @router.post("/prospects/erasures", status_code=202, response_model=ErasedLeads, responses=problems(404, 409))
 async def post_prospect_erasure(world: World, link_id: LinkId) -> ErasedLeads:
     """Erase all that the firm has of the prospect, and with it the link. 409: something has to be kept for now."""
-    return ErasedLeads(leads=await erase_leads(world.sessions, link_id))
+    return ErasedLeads(leads=await erase_leads(world.sessions, link_id, world.form.hash_recipient))
 
 
 @router.delete(

@@ -21,7 +21,7 @@ from intake_api.lead_status import OPEN, LeadStatus
 from intake_api.link_models import ProspectLink
 from intake_api.models import Lead
 from intake_api.use_cases.change_lead import close_lead, discard_lead
-from intake_api.use_cases.erase_lead import erase_lead
+from intake_api.use_cases.erase_lead import HashRecipient, erase_lead
 from intake_api.use_cases.request_link import ACTOR
 
 
@@ -75,7 +75,7 @@ async def withdraw_leads(sessions: Sessions, link_id: UUID) -> Sequence[Prospect
     return leads
 
 
-async def erase_leads(sessions: Sessions, link_id: UUID) -> int:
+async def erase_leads(sessions: Sessions, link_id: UUID, hash_recipient: HashRecipient) -> int:
     """Erase all that may be; returns how many leads. Raises LinkNotFoundError, and DataKeptError if some are left.
 
     The link's own lead, and with it the link, goes last: after a failure the same link finds what is left.
@@ -85,7 +85,8 @@ async def erase_leads(sessions: Sessions, link_id: UUID) -> int:
         ids = sorted(await _ids(session, own.email_key), key=lambda one: one == own.id)
     for lead_id in ids:
         try:
-            await erase_lead(sessions, lead_id, actor=ACTOR, only_if=exists().where(*_is_live(link_id)))
+            is_live = exists().where(*_is_live(link_id))
+            await erase_lead(sessions, lead_id, actor=ACTOR, hash_recipient=hash_recipient, only_if=is_live)
         except LegalHoldError:
             continue
         except NotDueError as error:
