@@ -8,6 +8,7 @@ import pytest
 import structlog
 from intake_api.main import build
 from intake_api.use_cases.sweep_resumes import sweep_resumes
+from pydantic import SecretStr
 
 from ..documents import DOCX, PDF, lead_json
 from .conftest import Intake
@@ -181,6 +182,22 @@ async def test_a_legal_hold_keeps_the_resume(intake: Intake, staff: httpx.AsyncC
         assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:resume-kept")
         assert "hold" not in answer.text
     assert (await staff.get(f"{LEADS}/{submitted['id']}/resume")).content == PDF
+
+
+@pytest.mark.parametrize("intake", [{"form_secret": "the-secret-of-the-form-long-enough"}], indirect=True)
+@pytest.mark.parametrize(("secret", "status"), [("auth_secret", 200), ("form_secret", 404)])
+async def test_links_outlive_the_logins_key_and_end_with_the_forms_secret(
+    intake: Intake, secret: str, status: int
+) -> None:
+    url = (await submit(intake))["receipt_url"]
+    another = SecretStr("another-secret-that-is-long-enough-too")
+    app = build(intake.settings.model_copy(update={secret: another}), intake.store)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://intake") as client,
+        app.router.lifespan_context(app),
+    ):
+        assert (await client.get(url)).status_code == status
 
 
 async def test_replacing_counts_against_the_clients_cap(intake: Intake) -> None:
