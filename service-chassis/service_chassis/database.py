@@ -58,10 +58,15 @@ def plain_url(url: str) -> str:
 
 
 def server_settings(application: str, *, statement_s: float, idle_transaction_s: float) -> Mapping[str, str]:
-    """The time limits that PostgreSQL keeps for us, in its own units."""
+    """The time limits that PostgreSQL keeps for us, in its own units.
+
+    A wait for a lock ends before its statement would: its SQLSTATE (55P03) says that another transaction is in the
+    way, where 57014 would blame the statement.
+    """
     return {
         "application_name": application[:63],
         "statement_timeout": str(int(statement_s * 1000)),
+        "lock_timeout": str(int(statement_s * 800)),
         "idle_in_transaction_session_timeout": str(int(idle_transaction_s * 1000)),
         "tcp_keepalives_idle": str(KEEPALIVE_IDLE_S),
         "tcp_keepalives_interval": str(KEEPALIVE_INTERVAL_S),

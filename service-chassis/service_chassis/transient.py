@@ -11,7 +11,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 _AWAY_CLASSES = ("08", "53")
-_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03", "25P04"})
+_LOCK_NOT_FREE = "55P03"
+"""The lock's holder is slow, or its process is gone and PostgreSQL does not know yet: no fault of who waited."""
+_AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03", "25P04", _LOCK_NOT_FREE})
 _COLLISIONS = frozenset({"40001", "40P01"})
 _AWAY_TYPES = (
     OSError,
@@ -46,7 +48,7 @@ def sqlstates(error: BaseException) -> frozenset[str]:
 
 
 def is_dependency_away(error: BaseException) -> bool:
-    """Whether the error says that a dependency is away (network, start-up, shutdown, resources)."""
+    """Whether the error says that a dependency is away (network, start-up, shutdown, resources, locks)."""
     states = sqlstates(error)
     if any(state.startswith(_AWAY_CLASSES) or state in _AWAY_CODES for state in states):
         return True

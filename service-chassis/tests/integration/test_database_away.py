@@ -161,6 +161,31 @@ async def test_a_collision_that_does_not_end_in_place_comes_back_later_and_is_ne
     assert await bench.count("failures") == 0
 
 
+async def test_a_message_whose_lock_another_holds_comes_back_later_and_is_never_counted(bench: Bench) -> None:
+    """As when the holder's process is cut off: PostgreSQL keeps its locks until it notices."""
+    limits: list[int] = []
+
+    async def waiting(session: AsyncSession, event: AttorneyChanged, envelope: Envelope) -> None:
+        limits.append(await session.scalar(text("SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'")))
+        await session.execute(text("SET LOCAL lock_timeout = '200ms'"))
+        await session.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        await note(session, event, envelope)
+
+    async def is_tried_again() -> bool:
+        return len(limits) > 1
+
+    async with bench.sessions.begin() as holder:
+        await holder.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        async with bench.consuming(subscribed(waiting), consumer_max_attempts=1):
+            await bench.publish(changed("one"))
+            await eventually(is_tried_again, bool)
+            await holder.rollback()
+            await handled(bench, "one")
+    assert 0 < limits[0] < 10_000, "a wait for a lock ends first, with an error of its own"
+    assert await bench.dead_letters() == []
+    assert await bench.count("failures") == 0
+
+
 async def test_a_handler_that_always_hangs_on_one_message_is_given_up(bench: Bench) -> None:
     async def handle(session: AsyncSession, event: AttorneyChanged, envelope: Envelope) -> None:
         if event.name == "hangs":

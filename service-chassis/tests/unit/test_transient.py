@@ -21,6 +21,7 @@ AWAY = [
     asyncpg.OutOfMemoryError,  # 53200
     asyncpg.TooManyConnectionsError,  # 53300
     asyncpg.ReadOnlySQLTransactionError,  # 25006: a primary that became a replica
+    asyncpg.LockNotAvailableError,  # 55P03: whoever holds the lock is slow or gone
 ]
 NOT_AWAY = [
     asyncpg.QueryCanceledError,  # 57014: a statement that took too long is ours to mend
@@ -31,7 +32,6 @@ NOT_AWAY = [
     asyncpg.CharacterNotInRepertoireError,  # a NUL byte in a text
     asyncpg.UndefinedTableError,
     asyncpg.InsufficientPrivilegeError,
-    asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 ]
