@@ -83,6 +83,7 @@ async def test_an_account_becomes_an_attorneys(intake: Intake, staff: httpx.Asyn
     assert (done["role"], done["attorney_id"]) == ("attorney", attorney)
     assert (await staff.patch(path, json={})).status_code == 422
     assert (await staff.patch(path, json={"password_hash": "x"})).status_code == 422
+    assert (await staff.patch(path, json={"disabled": 0})).status_code == 422
 
 
 async def test_unknown_accounts_and_keys_are_404(staff: httpx.AsyncClient) -> None:
