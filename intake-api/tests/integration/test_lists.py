@@ -4,7 +4,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx
 import pytest
 from intake_api.list_query import Sort
@@ -215,22 +214,22 @@ async def test_s24_pages_are_bounded(intake: Intake, staff: httpx.AsyncClient) -
 
 
 async def test_s24_a_question_that_takes_too_long_is_ended_and_said(intake: Intake, staff: httpx.AsyncClient) -> None:
+    await add_leads(intake, {})
     settings = intake.settings.model_copy(update={"database_statement_timeout": 0.2})
     app = build(settings, intake.store)
-    blocker = await asyncpg.connect(settings.database_url.get_secret_value().replace("+asyncpg", ""))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         httpx.AsyncClient(transport=transport, base_url="http://intake", headers=staff.headers) as client,
         app.router.lifespan_context(app),
     ):
-        async with blocker.transaction():
-            await blocker.execute("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
-            for path in (LEADS, f"{LEADS}/export.csv"):
-                answer = await client.get(path)
-                assert (answer.status_code, answer.json()["type"]) == (503, "urn:problem:query-too-costly")
-                assert "retry-after" in answer.headers
+        await intake.database.execute("ALTER TABLE leads ENABLE ROW LEVEL SECURITY")
+        await intake.database.execute("CREATE POLICY slowly ON leads USING (pg_sleep(2) IS NOT NULL)")
+        for path in (LEADS, f"{LEADS}/export.csv"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:problem:query-too-costly")
+            assert "retry-after" in answer.headers
+        await intake.database.execute("ALTER TABLE leads DISABLE ROW LEVEL SECURITY")
         assert (await client.get(LEADS)).status_code == 200
-    await blocker.close()
 
 
 async def test_an_attorney_lists_and_pages_their_own_leads_only(intake: Intake, staff: httpx.AsyncClient) -> None:
