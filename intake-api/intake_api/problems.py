@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from service_chassis.telemetry import log_fields
-from service_chassis.transient import is_dependency_away
+from service_chassis.transient import is_dependency_away, is_statement_cancelled
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -208,7 +208,11 @@ def status_of(error: Exception) -> int:
             return _RENDERERS[kind](error).status_code
     if isinstance(error, HTTPException):
         return error.status_code
-    return 503 if is_dependency_away(error) else 500
+    return 503 if _is_below_us(error) else 500
+
+
+def _is_below_us(error: Exception) -> bool:
+    return is_dependency_away(error) or is_statement_cancelled(error)
 
 
 def describe(error: errors.IntakeError) -> dict[str, Any]:
@@ -289,8 +293,8 @@ def _http_error(error: HTTPException) -> JSONResponse:
 
 
 def dependency_problem(error: Exception) -> JSONResponse:
-    """Answer what failed below us: 503 where a dependency is away, else as unexpected."""
-    if not is_dependency_away(error):
+    """Answer what failed below us: 503 where a dependency is away or too slow, else as unexpected."""
+    if not _is_below_us(error):
         return unexpected(error)
     log.warning("dependency_away", **log_fields(error))
     return problem(

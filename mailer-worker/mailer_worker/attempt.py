@@ -6,7 +6,7 @@ import time
 import structlog
 from service_chassis import telemetry
 from service_chassis.database import Sessions
-from service_chassis.transient import is_dependency_away
+from service_chassis.transient import is_dependency_away, is_statement_cancelled
 
 from mailer_worker import metrics
 from mailer_worker.mail_sender import Ambiguous, DefinitelyNotSent, MailSender, Outcome, RelayAway, Sent, Stopped
@@ -55,7 +55,7 @@ async def _send(attempt: Attempt, sessions: Sessions, mail_sender: MailSender) -
         log.warning("attempt_broke", **telemetry.log_fields(error))
         if may_be_sent:
             return Ambiguous("broke")
-        if is_dependency_away(error):
+        if is_dependency_away(error) or is_statement_cancelled(error):
             return Stopped()
         return DefinitelyNotSent(permanent=False, code=None, reason="broke")
 

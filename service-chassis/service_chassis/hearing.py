@@ -6,6 +6,7 @@
 - A dependency away: reject (the broker brings it back after its delay), stop consuming until the
   database answers, never counted against the message.
 - Lost against another transaction: tried again in place, three times; then as if the database were away.
+- A statement that PostgreSQL ended for its time: tried once more in place, then the message's fault.
 - Any other error: counted in `failures`; at the limit the message is dead-lettered and acked.
 - A message that cannot be understood: dead-lettered at once.
 - A suspect (see `failures`): handled alone after a committed mark; the fourth mark is the last.
@@ -27,7 +28,14 @@ from service_chassis import failures, inbox, outbox, telemetry
 from service_chassis.database import Sessions
 from service_chassis.envelope import BODY_LIMIT_BYTES, Envelope, PoisonError
 from service_chassis.settings import ConsumerGroup
-from service_chassis.transient import HandlerDeadlineError, error_place, is_collision, is_dependency_away
+from service_chassis.transient import (
+    HandlerDeadlineError,
+    error_place,
+    error_type,
+    is_collision,
+    is_dependency_away,
+    is_statement_cancelled,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -158,7 +166,8 @@ class QueueHearer:
             except Exception as error:
                 if deadline.expired():
                     raise HandlerDeadlineError from None
-                if not (tries_left and is_collision(error)):
+                is_first_try = tries_left == TRIES_IN_PLACE
+                if not ((tries_left and is_collision(error)) or (is_first_try and is_statement_cancelled(error))):
                     raise
         self._count("handled" if is_first else "repeated")
         if is_first and self._subscription.after_commit is not None:
@@ -167,26 +176,24 @@ class QueueHearer:
     async def _count_failure(self, envelope: Envelope, error: Exception) -> None:
         place = error_place(error)
         async with self._sessions.begin() as session:
-            attempts = await failures.count_failure(
-                session, self._queue, envelope.message_id, type(error).__name__, place
-            )
+            attempts = await failures.count_failure(session, self._queue, envelope.message_id, error_type(error), place)
         if attempts >= self._settings.consumer_max_attempts:
-            await self._give_up(envelope, attempts, type(error).__name__, place)
+            await self._give_up(envelope, attempts, error_type(error), place)
             return
         self._count("rejected_failed")
         log.warning("message_failed", attempts=attempts, **telemetry.log_fields(error))
         raise RejectMessage from error
 
-    async def _give_up(self, envelope: Envelope, attempts: int, error_type: str, place: str) -> None:
+    async def _give_up(self, envelope: Envelope, attempts: int, kind: str, place: str) -> None:
         dead = MessageDeadLettered(
             queue=self._queue,
             message_id=envelope.message_id if envelope.has_own_id else None,
             message_type=envelope.type or None,
             headers=envelope.headers,
             correlation_id=telemetry.current_trace_id(),
-            lead_id=envelope.lead_id() if error_type != "ProcessDied" else None,
+            lead_id=envelope.lead_id() if kind != "ProcessDied" else None,
             attempts=attempts,
-            error_type=error_type,
+            error_type=kind,
             error_place=place,
             body=envelope.body[:BODY_LIMIT_BYTES],
             body_truncated=len(envelope.body) > BODY_LIMIT_BYTES,
@@ -195,7 +202,7 @@ class QueueHearer:
             await self._subscription.dead_letter(session, dead)
             await failures.forget(session, self._queue, envelope.message_id)
         self._count("dead_lettered")
-        log.error("message_dead_lettered", attempts=attempts, error_type=error_type, error_place=place)
+        log.error("message_dead_lettered", attempts=attempts, error_type=kind, error_place=place)
 
     def _note_away(self, error: Exception) -> None:
         if is_dependency_away(error):

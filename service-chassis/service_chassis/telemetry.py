@@ -16,7 +16,7 @@ from types import TracebackType
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from service_chassis.transient import error_place
+from service_chassis.transient import error_place, error_type
 
 _trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
@@ -82,15 +82,14 @@ def _type_and_place(_logger: object, _method: str, event: structlog.typing.Event
         info = sys.exc_info()
     error = info[1] if isinstance(info, tuple) else info
     if isinstance(error, BaseException):
-        event["error_type"] = type(error).__name__
-        event["error_place"] = error_place(error)
+        event.update(log_fields(error))
     event.pop("stack_info", None)
     return event
 
 
 def log_fields(error: BaseException) -> dict[str, str]:
     """What may be logged of an error."""
-    return {"error_type": type(error).__name__, "error_place": error_place(error)}
+    return {"error_type": error_type(error), "error_place": error_place(error)}
 
 
 def new_trace_id() -> str:

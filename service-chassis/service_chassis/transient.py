@@ -15,6 +15,9 @@ _LOCK_NOT_FREE = "55P03"
 """The lock's holder is slow, or its process is gone and PostgreSQL does not know yet: no fault of who waited."""
 _AWAY_CODES = frozenset({"57P01", "57P02", "57P03", "25006", "25P03", "25P04", _LOCK_NOT_FREE})
 _COLLISIONS = frozenset({"40001", "40P01"})
+_STATEMENT_CANCELLED = "57014"
+_DRIVER_PACKAGES = frozenset({"sqlalchemy", "asyncpg"})
+"""Every error of the database is raised at the same few lines of these, which tell nobody anything."""
 _AWAY_TYPES = (
     OSError,
     TimeoutError,
@@ -62,12 +65,31 @@ def is_collision(error: BaseException) -> bool:
     return bool(sqlstates(error) & _COLLISIONS)
 
 
+def is_statement_cancelled(error: BaseException) -> bool:
+    """Whether PostgreSQL ended a statement for its time.
+
+    That is the statement's fault or the link's: the clock starts at the driver's Parse and is stopped only by its
+    Sync, so it also runs while a link is silent between the two, and strikes when the driver is heard again.
+    """
+    return _STATEMENT_CANCELLED in sqlstates(error)
+
+
+def error_type(error: BaseException) -> str:
+    """The error's class, with what the database said where it did: ``IntegrityError:23505``."""
+    return ":".join([type(error).__name__, *sorted(sqlstates(error))])
+
+
 def error_place(error: BaseException) -> str:
-    """Where an error was raised, as ``module:line``: what may be logged, unlike its text."""
+    """Where an error was raised, outside of the database driver, as ``module:line``.
+
+    This, and never its text, may be logged.
+    """
     frame = error.__traceback__
     place = "unknown"
     while frame is not None:
-        place = f"{frame.tb_frame.f_globals.get('__name__', '?')}:{frame.tb_lineno}"
+        module = str(frame.tb_frame.f_globals.get("__name__", "?"))
+        if place == "unknown" or module.partition(".")[0] not in _DRIVER_PACKAGES:
+            place = f"{module}:{frame.tb_lineno}"
         frame = frame.tb_next
     return place
 

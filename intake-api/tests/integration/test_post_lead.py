@@ -10,6 +10,8 @@ from intake_api.exceptions import StorageAwayError
 from intake_api.main import build
 from intake_api.use_cases import register_lead as module
 from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..documents import DOCX, PDF, lead_json
 from .conftest import Intake
@@ -203,6 +205,19 @@ async def test_storage_away_is_503_and_nothing_is_written(intake: Intake, monkey
     assert await intake.rows("submissions") == 0
     monkeypatch.undo()
     assert (await intake.client.post(LEADS, json=lead_json(), headers={"Idempotency-Key": "k"})).status_code == 201
+
+
+async def test_a_statement_that_takes_too_long_is_503_and_nothing_is_written(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(session: AsyncSession, *_: object) -> None:
+        await session.execute(text("SET LOCAL statement_timeout = '20ms'"))
+        await session.execute(text("SELECT pg_sleep(5)"))
+
+    monkeypatch.setattr(module, "finish_key", slow)
+    answer = await intake.client.post(LEADS, json=lead_json(), headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:problem:dependency-away")
+    assert (await intake.rows("leads"), await intake.rows("outbox"), await intake.rows("idempotency_keys")) == (0, 0, 0)
 
 
 async def test_a_fault_before_the_commit_leaves_no_lead_and_no_event(

@@ -7,6 +7,7 @@ from typing import cast
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from mailer_worker.attempt import run_attempt
 from mailer_worker.repository import CHANNEL
 from mailer_worker.use_cases.clear_contact_data import clear_contact_data
@@ -98,26 +99,28 @@ async def test_an_outcome_is_written_once_the_database_answers_again(bench: Benc
 
 
 class FailingAt:
-    """Sessions of a database that is away once: at the given transaction (1: the check before DATA)."""
+    """Sessions of a database that fails once: at the given transaction (1: the check before DATA)."""
 
-    def __init__(self, sessions: Sessions, number: int) -> None:
+    def __init__(self, sessions: Sessions, number: int, error: Exception | None = None) -> None:
         self._sessions = sessions
         self._number = number
+        self._error = error or ConnectionError()
         self.begun = 0
 
     def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
         self.begun += 1
         if self.begun == self._number:
-            raise ConnectionError
+            raise self._error
         return self._sessions.begin()
 
 
-async def test_a_database_away_at_the_last_check_puts_the_delivery_back_unsent(
-    bench: Bench, relay: ScriptedRelay
+@pytest.mark.parametrize("error", [ConnectionError(), asyncpg.QueryCanceledError("too slow")], ids=repr)
+async def test_a_database_away_or_slow_at_the_last_check_puts_the_delivery_back_unsent(
+    bench: Bench, relay: ScriptedRelay, error: Exception
 ) -> None:
     await bench.hear(bench.assigned())
     (attempt,) = await bench.claim()
-    await run_attempt(attempt, cast(Sessions, FailingAt(bench.sessions, 1)), bench.smtp, bench.settings)
+    await run_attempt(attempt, cast(Sessions, FailingAt(bench.sessions, 1, error)), bench.smtp, bench.settings)
     delivery = await bench.delivery()
     assert (relay.received, delivery.state, delivery.ambiguous, delivery.attempts_made) == ([], "deferred", False, 0)
     await bench.send_due()

@@ -47,9 +47,11 @@ async def all_acked(bench: Bench) -> None:
 
 
 @contextlib.asynccontextmanager
-async def engine_over(url: str) -> AsyncIterator[tuple[Sessions, Callable[[], Awaitable[None]]]]:
+async def engine_over(
+    url: str, statement_timeout: float = 10.0
+) -> AsyncIterator[tuple[Sessions, Callable[[], Awaitable[None]]]]:
     """Sessions over an address of their own, and the probe of that database."""
-    engine = make_engine(DatabaseGroup(database_url=url), "test")
+    engine = make_engine(DatabaseGroup(database_url=url, database_statement_timeout=statement_timeout), "test")
     try:
         yield make_sessions(engine), lambda: ping(engine)
     finally:

@@ -74,7 +74,11 @@ async def test_a_database_that_goes_away_under_way_comes_back_and_nothing_is_cou
 async def test_an_error_that_the_database_answers_with_is_the_messages_fault(
     bench: Bench, statement: str, name: str
 ) -> None:
+    tries = 0
+
     async def failing(session: AsyncSession, _event: AttorneyChanged, _envelope: Envelope) -> None:
+        nonlocal tries
+        tries += 1
         for part in statement.split(";"):
             await session.execute(text(part))
 
@@ -83,6 +87,43 @@ async def test_an_error_that_the_database_answers_with_is_the_messages_fault(
         (dead,) = await eventually(bench.dead_letters, bool)
         assert consumer.is_connected
     assert dead.attempts == 1
+    assert tries == (2 if name == "statement timeout" else 1)
+    assert dead.error_place.startswith(f"{__name__}:"), "the line of the handler, not one of the driver's"
+
+
+OVERDUE = """
+    SELECT clock_timestamp() - query_start > interval '1.2 s' FROM pg_stat_activity
+    WHERE query LIKE '%AS described' AND state = 'active'
+"""
+
+
+async def test_a_statement_ended_because_the_link_fell_silent_under_it_is_not_counted(bench: Bench) -> None:
+    """PostgreSQL's clock for a statement starts at the driver's Parse, and strikes at its next word, however late."""
+    tries = 0
+
+    async def interrupted(session: AsyncSession, event: AttorneyChanged, envelope: Envelope) -> None:
+        nonlocal tries
+        tries += 1
+        await session.execute(text("SELECT 1 AS described"))
+        await note(session, event, envelope)
+
+    async def is_overdue() -> bool:
+        async with bench.sessions.begin() as onlooker:
+            return bool(await onlooker.scalar(text(OVERDUE)))
+
+    async with (
+        proxied(bench.database.app_url) as hop,
+        engine_over(hop.url, statement_timeout=1.0) as (sessions, probe),
+        bench.consuming(subscribed(interrupted), sessions=sessions, probe=probe, consumer_max_attempts=1),
+    ):
+        hop.arm("answered", b"described")
+        await bench.publish(changed("one"))
+        await eventually(is_overdue, bool)
+        hop.heal()
+        await handled(bench, "one")
+    assert tries == 2
+    assert await bench.dead_letters() == []
+    assert await bench.count("failures") == 0
 
 
 async def test_a_value_that_no_column_can_hold_is_the_messages_fault(bench: Bench) -> None:

@@ -4,7 +4,14 @@ import errno
 
 import asyncpg
 import pytest
-from service_chassis.transient import error_place, is_collision, is_dependency_away, sqlstates
+from service_chassis.transient import (
+    error_place,
+    error_type,
+    is_collision,
+    is_dependency_away,
+    is_statement_cancelled,
+    sqlstates,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 from sqlalchemy.exc import InterfaceError as AlchemyInterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -110,6 +117,16 @@ def test_lost_against_another_transaction(kind: type[asyncpg.PostgresError]) -> 
     assert is_collision(kind("x"))
     assert is_collision(wrapped(kind("x")))
     assert sqlstates(wrapped(kind("x"))) == {kind.sqlstate}
+
+
+def test_a_statement_ended_for_its_time_is_told_from_other_answers() -> None:
+    assert is_statement_cancelled(wrapped(asyncpg.QueryCanceledError("x")))
+    assert not is_statement_cancelled(wrapped(asyncpg.LockNotAvailableError("x")))
+
+
+def test_the_type_of_an_error_tells_what_the_database_said() -> None:
+    assert error_type(wrapped(asyncpg.QueryCanceledError("x"))) == "DBAPIError:57014"
+    assert error_type(ValueError("x")) == "ValueError"
 
 
 def test_a_chain_that_bites_its_tail_ends() -> None:
