@@ -21,7 +21,7 @@ from e2e.eventually import PATIENCE
 from chaos import scenarios
 from chaos.arena import Arena
 from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, sub_seed, table
-from chaos.run import SCENARIOS, Named, Outcome, Run, VoidRunError, described, first
+from chaos.run import LEADS, SCENARIOS, Named, Outcome, Run, VoidRunError, described, first
 from chaos.soak import report
 from chaos.soak.driver import soak
 from chaos.soak.report import BEGIN, END
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--scenario", default="", help="names with commas or spaces (default: all); see `list`")
     run.add_argument("--seed", type=int, help="seed of the first run, below 1000000 (default: 1)")
     run.add_argument("--runs", type=int, help="runs of each, with seed, seed + 1, ... (default: windows 20, others 1)")
+    run.add_argument("--leads", type=int, default=LEADS, help=f"load of all but the windows (default: {LEADS})")
     run.add_argument("--short", action="store_true", help="one run of each scenario of the short list")
     run.add_argument("--cluster", action="store_true", help="the scenarios with three broker nodes instead")
     run.add_argument("--random", action="store_true", help="a random first seed (printed)")
@@ -143,7 +144,7 @@ class Session:
         lines: list[str] = []
         try:
             async with asyncio.timeout(_RUN_WITHIN * PATIENCE):
-                run = await Run.begin(arena, seed, lines.append)
+                run = await Run.begin(arena, seed, lines.append, leads=self._options.leads, is_window=named.is_window)
                 outcome = Outcome(run.failures, {}, "")  # what is known when the time is over before the judgement
                 try:
                     await named.body(run)

@@ -4,11 +4,11 @@ import asyncio
 import random
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from e2e import evidence
@@ -19,9 +19,13 @@ from e2e.stack import Stack
 
 from chaos.arena import Arena
 from chaos.fault_proxy import Trap
+from chaos.ledger import first_seed
 
-LEADS = 20
-CLIENTS = 4
+One = TypeVar("One")
+
+WINDOW_LEADS, WINDOW_CLIENTS = 20, 4
+LEADS, CLIENTS = 60, 12
+"""What two cores take in some ten seconds; `--leads 200` for more."""
 SETTLE_WITHIN = 60.0
 
 
@@ -62,6 +66,8 @@ class Run:
     seed: int
     chance: random.Random
     scenario: Scenario
+    leads: int = LEADS
+    clients: int = CLIENTS
     failures: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     poisoned: set[str] = field(default_factory=set)
@@ -76,7 +82,9 @@ class Run:
     _published: int = 0
 
     @classmethod
-    async def begin(cls, arena: Arena, seed: int, say: Callable[[str], None]) -> "Run":
+    async def begin(
+        cls, arena: Arena, seed: int, say: Callable[[str], None], *, leads: int = LEADS, is_window: bool = False
+    ) -> "Run":
         """Start with everything up, healed and quiet, and an empty mail server."""
         arena.heal()
         await arena.all_up()
@@ -88,6 +96,8 @@ class Run:
             seed,
             random.Random(seed),
             scenario,
+            leads=WINDOW_LEADS if is_window else leads,
+            clients=WINDOW_CLIENTS if is_window else CLIENTS,
             _delivered=arena.delivered.count,
             _published=arena.published.count,
         )
@@ -96,23 +106,27 @@ class Run:
     def stack(self) -> Stack:
         return self.arena.stack
 
+    def variant(self, ways: Sequence[One]) -> One:
+        """One of some ways to run this scenario: by turns, so that successive seeds try every one."""
+        return ways[first_seed(self.seed) % len(ways)]
+
     def check(self, holds: object, words: str) -> None:
         """Something that this scenario promises besides the checker's identities."""
         if not holds:
             self.failures.append(words)
 
-    async def load(self, leads: int = LEADS, clients: int = CLIENTS) -> None:
+    async def load(self, leads: int | None = None) -> None:
         """Post leads, patiently; each ends in 201."""
-        await self.submit(self.scenario.crowd.people(leads), clients)
+        await self.submit(self.scenario.crowd.people(self.leads if leads is None else leads))
 
-    async def submit(self, people: list[Person], clients: int = CLIENTS) -> None:
+    async def submit(self, people: list[Person]) -> None:
         """Post the leads of these people, patiently; each ends in 201."""
-        await submit_all(self.stack, self.scenario.log, people, clients=clients)
+        await submit_all(self.stack, self.scenario.log, people, clients=self.clients)
 
     @asynccontextmanager
-    async def under_load(self, leads: int = LEADS, clients: int = CLIENTS) -> AsyncIterator["asyncio.Task[None]"]:
+    async def under_load(self, leads: int | None = None) -> AsyncIterator["asyncio.Task[None]"]:
         """Do the body while leads are posted; ends when all have their 201."""
-        task = asyncio.create_task(self.load(leads, clients), name="load")
+        task = asyncio.create_task(self.load(leads), name="load")
         try:
             yield task
             await task

@@ -11,7 +11,7 @@ from e2e.eventually import eventually
 
 from chaos.fault_proxy import PUBLISH, FaultProxy, Trap
 from chaos.members import WORKERS
-from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.run import Run, VoidRunError, scenario
 from deploy.local.rabbitmq_binaries import find_or_unpack
 
 _POLICY = "/api/policies/%2F/chaos"
@@ -20,7 +20,7 @@ _POLICY = "/api/policies/%2F/chaos"
 @scenario("F11")
 async def a_relay_is_frozen(run: Run) -> None:
     """A relay is stopped (SIGSTOP) while it publishes: its rows are published by the other, one effect."""
-    trap = Trap("c2s", PUBLISH, "notice", skip=run.chance.randrange(LEADS // 2))
+    trap = Trap("c2s", PUBLISH, "notice", skip=run.chance.randrange(run.leads // 2))
 
     def stop(proxy: FaultProxy) -> None:
         run.arena.owner_of(proxy).signal(signal.SIGSTOP)
@@ -114,7 +114,7 @@ async def watermark(run: Run, *value: str) -> None:
 @scenario("F19")
 async def a_queue_has_other_arguments(run: Run) -> None:
     """A queue exists with other arguments: workers stop with a line that names it, and nothing is made anew."""
-    queue = run.chance.choice(("assignment.leads", "mailer.outreach", "intake.lead-status")) + ".retry"
+    queue = run.variant(("assignment.leads", "mailer.outreach", "intake.lead-status")) + ".retry"
     workers = run.arena.of(*WORKERS)
     await asyncio.gather(*(run.arena.take_down(member.service) for member in workers))
     management = run.arena.rabbitmq.management

@@ -13,7 +13,7 @@ from e2e import roster
 from e2e.eventually import eventually
 
 from chaos.fault_proxy import COMMIT, Trap
-from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.messages import EXCHANGE, channel_of
 from chaos.scenarios.seen import idle_transactions
 
@@ -39,7 +39,7 @@ async def choosing_workers_die(run: Run) -> None:
             for attorney in team[:_FULL]:
                 await roster.change(staff, attorney, capacity=_CAPACITY)
             await roster.replicated(run.stack, staff)
-            async with run.under_load(_MANY, clients=8):
+            async with run.under_load(_MANY):
                 killed = [await _kill_a_chooser(run, moment) for moment in _moments(run)]
                 run.healed()
             await run.reached(120)
@@ -171,7 +171,7 @@ async def _cross(run: Run, administrator: asyncpg.Connection, published: "asynci
     await transaction.start()
     try:
         await administrator.execute(_TURN)
-        await run.load(LEADS // 4)
+        await run.load(run.leads // 4)
         message_id = await asyncio.wait_for(published.get(), 20)
         while time.monotonic() < ends:
             began = time.monotonic()

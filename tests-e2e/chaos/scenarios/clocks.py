@@ -13,7 +13,7 @@ from chaos.arena import SETTINGS
 from chaos.fault_proxy import COMMIT, MAIL_END, FaultProxy, Trap
 from chaos.members import Kind, Member, OwnRoot
 from chaos.roots import CLOCK_SKEW, PROCESS
-from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.seen import idle_transactions
 from chaos.scenarios.standing_in import stand_ins
 from chaos.scripted_smtp import Reply
@@ -57,7 +57,7 @@ async def _replicas_disagree(run: Run) -> None:
         kind: [OwnRoot("chaos.roots.skewed", {PROCESS: module, CLOCK_SKEW: str(skew)}) for skew in (_SKEW_S, -_SKEW_S)]
         for kind, module in _MODULES.items()
     }
-    people = run.scenario.crowd.people(LEADS)
+    people = run.scenario.crowd.people(run.leads)
     put_off = run.chance.sample(people, 3)
     for person in put_off:
         run.arena.smtp.script(person.email, *[Reply("rcpt", 450)] * 2)
@@ -85,7 +85,7 @@ def _seconds_fast(member: Member) -> float:
 async def _claim_is_old(run: Run) -> None:
     """An API died with a claim on a key whose lease is over by the database's clock: the next one takes it at once."""
     (api,) = run.arena.of("intake-api")
-    async with run.under_load(LEADS // 2):
+    async with run.under_load(run.leads // 2):
         for _ in range(30):
             trap = api.hops["database"].arm("c2s", COMMIT, "freeze", skip=run.chance.randrange(4))
             await run.sprung(trap)
@@ -115,7 +115,7 @@ async def _attempt_is_old(run: Run) -> None:
     trap.then = stop
     run.arena.lay(trap, "mail", "mailer-worker")
     try:
-        async with run.under_load(LEADS // 2):
+        async with run.under_load(run.leads // 2):
             await run.sprung(trap)
             async with evidence.database(run.stack, "mailer") as mailer:
                 under_way = [row["id"] for row in await mailer.fetch(_PROLONG_ATTEMPTS)]

@@ -12,7 +12,7 @@ from e2e import roster
 from e2e.eventually import eventually
 
 from chaos.fault_proxy import COMMIT, Trap
-from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.messages import EXCHANGE, channel_of, copy_of
 from chaos.scenarios.seen import idle_transactions
 
@@ -23,7 +23,7 @@ _LARGE = 5 * 1024 * 1024
 @scenario("F20")
 async def poison_among_healthy_messages(run: Run) -> None:
     """Poison (no JSON, unknown type, unknown version, no lead id, 5 MB): dead letters at once, neighbours unharmed."""
-    queue, known = run.chance.choice(
+    queue, known = run.variant(
         (
             ("assignment.leads", "lead.registered.v1"),
             ("mailer.outreach", "lead.assigned.v1"),
@@ -38,9 +38,9 @@ async def poison_among_healthy_messages(run: Run) -> None:
         (known, b"x" * _LARGE),
     ]
     run.chance.shuffle(poisons)
-    async with run.under_load(clients=4), channel_of(run) as channel:
+    async with run.under_load(), channel_of(run) as channel:
         for type_, body in poisons:
-            await run.accepted(run.chance.randrange(LEADS // 2))
+            await run.accepted(run.chance.randrange(run.leads // 2))
             message = aio_pika.Message(body, message_id=str(uuid.uuid4()), type=type_, app_id="chaos")
             message.delivery_mode = aio_pika.DeliveryMode.PERSISTENT
             run.poisoned.add(str(message.message_id))
@@ -74,7 +74,7 @@ async def every_event_comes_six_times(run: Run) -> None:
         await asyncio.gather(*(repeat(message, 1) for message in list(seen.values())))
     run.healed()
     run.figures["events"] = len(seen)
-    if len(seen) < 3 * LEADS:
+    if len(seen) < 3 * run.leads:
         raise VoidRunError(f"only {len(seen)} events were repeated")
 
 

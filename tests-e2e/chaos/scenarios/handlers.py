@@ -38,7 +38,7 @@ async def a_message_kills_the_process(run: Run) -> None:
     run.poisoned.add(str(poison.message_id))
     async with _own_assignment_workers(run, workers, {"ASSIGNMENT_CONSUMER_PREFETCH": str(prefetch)}) as own:
         names = {member.name for member in own}
-        async with run.under_load(_HEALTHY, clients=8), channel_of(run) as channel:
+        async with run.under_load(_HEALTHY), channel_of(run) as channel:
             await run.accepted(run.chance.randrange(_HEALTHY // 2))
             await channel.default_exchange.publish(poison, _QUEUE)
         await run.reached(120)

@@ -70,7 +70,7 @@ async def object_store_is_away(run: Run) -> None:
     """The object store refuses or hangs: 503 with Retry-After inside the deadline, no row; then the same key works."""
     (api,) = run.arena.of("intake-api")
     modes: tuple[Mode, ...] = ("cut", "blackhole")
-    mode = run.chance.choice(modes)
+    mode = run.variant(modes)
     api.hops["store"].mode = mode
     people = [(person, uuid.uuid4().hex) for person in run.scenario.crowd.people(5)]
     async with http_client(run.stack) as client:

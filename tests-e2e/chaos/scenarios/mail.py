@@ -4,7 +4,7 @@ from e2e import evidence
 from e2e.eventually import eventually
 
 from chaos.fault_proxy import MAIL_END, Action, Trap
-from chaos.run import LEADS, Run, scenario
+from chaos.run import Run, scenario
 from chaos.scenarios.windows import kill_while_sending
 from chaos.scripted_smtp import Reply, Step
 
@@ -14,7 +14,7 @@ _RCPT = rb"RCPT TO:"
 @scenario("F33")
 async def the_relay_says_not_now(run: Run) -> None:
     """4xx at connect, MAIL, RCPT, DATA and after the dot: tried again with growing delay, each mail sent once."""
-    people = run.scenario.crowd.people(LEADS)
+    people = run.scenario.crowd.people(run.leads)
     run.arena.smtp.gate += run.chance.sample([Reply("connect", 421), Reply("mail", 451)], 2)
     scripts: list[list[Step]] = [
         [Reply("rcpt", 450)] * 3,
@@ -32,14 +32,14 @@ async def the_relay_says_not_now(run: Run) -> None:
     await run.reached()
     tries = {address: run.arena.smtp.conversations[address] for address in expected}
     run.check(tries == expected, f"conversations {sorted(tries.values())} instead of {sorted(expected.values())}")
-    run.check(len(run.arena.smtp.mails) == LEADS, f"{len(run.arena.smtp.mails)} mails for {LEADS} leads")
+    run.check(len(run.arena.smtp.mails) == run.leads, f"{len(run.arena.smtp.mails)} mails for {run.leads} leads")
     run.figures["refusals"] = sum(expected.values()) - len(expected)
 
 
 @scenario("F29")
 async def mailer_dies_before_data(run: Run) -> None:
     """Mailer killed at RCPT: flagged ambiguous when its lease is over, and sent."""
-    trap = Trap("c2s", _RCPT, "freeze", skip=run.chance.randrange(LEADS // 2))
+    trap = Trap("c2s", _RCPT, "freeze", skip=run.chance.randrange(run.leads // 2))
     run.arena.lay(trap, "mail", "mailer-worker")
     async with run.under_load():
         await run.sprung(trap)
@@ -50,8 +50,8 @@ async def mailer_dies_before_data(run: Run) -> None:
 async def the_answer_to_the_dot_is_lost(run: Run) -> None:
     """Connection dropped, silent, or the mail late, after the final dot: ambiguous, never a plain failure."""
     answers: dict[str, Action] = {"dropped": "swallow_reply_then_cut", "silent": "freeze_after", "late": "freeze"}
-    how = run.chance.choice(list(answers))
-    trap = Trap("c2s", MAIL_END, answers[how], skip=run.chance.randrange(LEADS // 2))
+    how = run.variant(list(answers))
+    trap = Trap("c2s", MAIL_END, answers[how], skip=run.chance.randrange(run.leads // 2))
     run.arena.lay(trap, "mail", "mailer-worker")
     async with run.under_load():
         await run.sprung(trap)
@@ -71,7 +71,7 @@ async def the_answer_to_the_dot_is_lost(run: Run) -> None:
 @scenario("F34")
 async def the_relay_says_never(run: Run) -> None:
     """5xx at RCPT, DATA and after the dot: failed at once with its code, not tried again, the others are reached."""
-    people = run.scenario.crowd.people(LEADS)
+    people = run.scenario.crowd.people(run.leads)
     codes = {"rcpt": 550, "data": 554, "after_dot": 552}
     refused = run.chance.sample(people, len(codes))
     for person, reply in zip(refused, [Reply("rcpt", 550), Reply("data", 554), Reply("after_dot", 552)], strict=True):
@@ -100,7 +100,7 @@ async def the_relay_is_away(run: Run) -> None:
         count: int = await run.fetch_value("mailer", _AWAY, run.scenario.since)
         return count
 
-    await eventually(waiting, lambda count: count == LEADS, within=60, what="every mail waits for the relay")
+    await eventually(waiting, lambda count: count == run.leads, within=60, what="every mail waits for the relay")
     run.arena.heal()
     run.healed()
     await run.reached()
@@ -116,7 +116,7 @@ _AWAY = "SELECT count(*) FROM deliveries WHERE first_queued_at >= $1 AND reason 
 @scenario("F36")
 async def a_mail_is_put_off_for_ever(run: Run) -> None:
     """4xx for ever: after its time the delivery has failed as expired, and the lead says so."""
-    people = run.scenario.crowd.people(LEADS)
+    people = run.scenario.crowd.people(run.leads)
     refused = run.chance.sample(people, 2)
     for person in refused:
         run.arena.smtp.script(person.email, *[Reply("rcpt", 450)] * 1000)

@@ -9,7 +9,7 @@ from e2e.eventually import eventually
 
 from chaos.fault_proxy import DELIVER, Trap
 from chaos.members import WORKERS, Kind
-from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.seen import probe, unfinished
 
 _DATABASES: dict[Kind, str] = {"intake-worker": "intake", "assignment-worker": "assignment", "mailer-worker": "mailer"}
@@ -18,8 +18,8 @@ _DATABASES: dict[Kind, str] = {"intake-worker": "intake", "assignment-worker": "
 @scenario("F40")
 async def postgres_crashes(run: Run) -> None:
     """PostgreSQL crashes under load: 503 or no answer meanwhile, then everybody goes on without a restart."""
-    async with run.under_load(2 * LEADS, clients=8):
-        await run.accepted(run.chance.randrange(2, LEADS))
+    async with run.under_load():
+        await run.accepted(run.chance.randrange(2, run.leads // 2))
         interrupted = run.scenario.log.in_flight
         await run.arena.kill_service(run.arena.postgres, signal.SIGQUIT)
         run.healed()
@@ -33,8 +33,8 @@ async def postgres_crashes(run: Run) -> None:
 async def every_session_is_ended(run: Run) -> None:
     """Every database session is ended under load, three times: nobody restarts, nothing is lost."""
     ended = 0
-    async with run.under_load(2 * LEADS, clients=8):
-        for moment in sorted(run.chance.sample(range(2, 2 * LEADS - 8), 3)):
+    async with run.under_load():
+        for moment in sorted(run.chance.sample(range(2, run.leads - 8), 3)):
             await run.accepted(moment)
             administrator = await asyncpg.connect(run.arena.postgres.admin_url)
             try:
@@ -57,11 +57,11 @@ END_SESSIONS = """
 @scenario("F46")
 async def workers_come_and_go(run: Run) -> None:
     """A kind of worker grows by three and shrinks again under load: SIGTERM ends with 0, redeliveries are few."""
-    kind = run.chance.choice(WORKERS)
+    kind = run.variant(WORKERS)
     added = await run.arena.add(kind, 3)
     try:
-        async with run.under_load(2 * LEADS, clients=8):
-            await run.accepted(run.chance.randrange(5, 2 * LEADS - 10))
+        async with run.under_load():
+            await run.accepted(run.chance.randrange(5, run.leads - 10))
             at_work = await unfinished(run)
             began = time.monotonic()
             for member in added:
@@ -88,8 +88,8 @@ async def workers_come_and_go(run: Run) -> None:
 @scenario("F47")
 async def a_worker_is_frozen(run: Run) -> None:
     """A worker is stopped (SIGSTOP) with messages in hand: others take over, and it wakes up without harm."""
-    kind = run.chance.choice(WORKERS)
-    trap = Trap("s2c", DELIVER, "notice", skip=run.chance.randrange(LEADS // 2))
+    kind = run.variant(WORKERS)
+    trap = Trap("s2c", DELIVER, "notice", skip=run.chance.randrange(run.leads // 2))
     trap.then = lambda proxy: _stop(run, trap)
     run.arena.lay(trap, "broker", kind)
     async with run.under_load():
@@ -112,10 +112,10 @@ def _stop(run: Run, trap: Trap) -> None:
 @scenario("F48")
 async def a_service_is_cut_off(run: Run) -> None:
     """A service's network is silent on every side: it says not ready, POST is untouched, it comes back by itself."""
-    kind = run.chance.choice(WORKERS)
+    kind = run.variant(WORKERS)
     members = run.arena.of(kind)
     async with run.under_load():
-        await run.accepted(run.chance.randrange(LEADS // 2))
+        await run.accepted(run.chance.randrange(run.leads // 2))
         for member in members:
             for proxy in member.hops.values():
                 proxy.mode = "blackhole"
@@ -147,8 +147,8 @@ def _answers_are(run: Run, allowed: set[str]) -> None:
 @scenario("F42")
 async def connections_are_used_up(run: Run) -> None:
     """PostgreSQL has no connection left for the intake role: 503 meanwhile, no attempt burned, then all goes on."""
-    async with run.under_load(2 * LEADS, clients=8):
-        await run.accepted(run.chance.randrange(2, LEADS))
+    async with run.under_load():
+        await run.accepted(run.chance.randrange(2, run.leads // 2))
         await as_superuser(run, "ALTER ROLE intake_app CONNECTION LIMIT 0", END_INTAKE_SESSIONS)
         try:
             await _seen_503(run)
@@ -165,8 +165,8 @@ END_INTAKE_SESSIONS = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_acti
 @scenario("F43")
 async def postgres_is_silent(run: Run) -> None:
     """PostgreSQL says nothing to anybody: 503 within bounds, no attempt burned, everybody goes on afterwards."""
-    async with run.under_load(2 * LEADS, clients=8):
-        await run.accepted(run.chance.randrange(2, LEADS))
+    async with run.under_load():
+        await run.accepted(run.chance.randrange(2, run.leads // 2))
         for proxy in run.arena.hops("database"):
             proxy.mode = "blackhole"
         began = time.monotonic()

@@ -10,7 +10,7 @@ from e2e.eventually import eventually
 
 from chaos.fault_proxy import ACK, COMMIT, PUBLISH, FaultProxy, Trap
 from chaos.members import WORKERS
-from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.seen import idle_transactions
 
 _EXCHANGE = "leads.events"
@@ -19,9 +19,7 @@ _EXCHANGE = "leads.events"
 @scenario("F13a")
 async def every_binding_of_a_key_is_gone(run: Run) -> None:
     """Unroutable: the row stays until the bindings are declared again, then all goes on."""
-    queue, key = run.chance.choice(
-        (("assignment.leads", "lead.registered"), ("intake.lead-status", "lead.reached-out"))
-    )
+    queue, key = run.variant((("assignment.leads", "lead.registered"), ("intake.lead-status", "lead.reached-out")))
     before = await unroutable(run)
     await unbind(run, queue, key)
     await run.load()
@@ -75,9 +73,8 @@ _AGE = """
 @scenario("F17")
 async def a_workers_broker_link_is_cut_or_silent(run: Run) -> None:
     """A worker's link is cut, or silent beyond two heartbeats: the other takes over, the late ack harms nothing."""
-    kind = run.chance.choice(WORKERS)
-    silent = run.chance.random() < 0.5
-    trap = Trap("c2s", ACK, "freeze" if silent else "cut", skip=run.chance.randrange(LEADS // 2))
+    kind, silent = run.variant([(kind, silent) for silent in (True, False) for kind in WORKERS])
+    trap = Trap("c2s", ACK, "freeze" if silent else "cut", skip=run.chance.randrange(run.leads // 2))
     run.arena.lay(trap, "broker", kind)
     async with run.under_load():
         await run.sprung(trap)
@@ -94,7 +91,7 @@ async def a_workers_broker_link_is_cut_or_silent(run: Run) -> None:
 @scenario("F10")
 async def relay_dies_before_it_publishes(run: Run) -> None:
     """Relay killed with its first publish on the way: another takes over at once."""
-    trap = Trap("c2s", PUBLISH, "freeze", skip=run.chance.randrange(LEADS // 2))
+    trap = Trap("c2s", PUBLISH, "freeze", skip=run.chance.randrange(run.leads // 2))
     run.arena.lay(trap, "broker", "intake-worker")
     async with run.under_load():
         await run.sprung(trap)
@@ -110,7 +107,7 @@ async def a_lower_outbox_id_commits_later(run: Run) -> None:
     """A row that commits after rows with higher ids were relayed is not skipped."""
     (api,) = run.arena.of("intake-api")
     proxy = api.hops["database"]
-    async with run.under_load(clients=8):
+    async with run.under_load():
         accepted = await _hold_a_submission(run, proxy)
         await run.accepted(accepted + 3)
         overtaken = await idle_transactions(run, "intake", "UPDATE idempotency_keys%")

@@ -9,7 +9,7 @@ from e2e.eventually import eventually
 
 from chaos.fault_proxy import ACK, COMMITTED, MAIL_END, FaultProxy, Trap
 from chaos.members import WORKERS, Kind, Member
-from chaos.run import LEADS, Run, VoidRunError, scenario
+from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.seen import probe, unfinished
 from chaos.scripted_smtp import STORED
 
@@ -69,12 +69,12 @@ _STORED_KEYS = """
 @scenario("F09", window=True)
 async def relay_dies_between_confirm_and_delete(run: Run) -> None:
     """Relay killed between the broker's confirm and the delete of its row: published twice, one effect."""
-    kind, database = run.chance.choice(_RELAYS)
+    kind, database = run.variant(_RELAYS)
 
     def freeze_database(proxy: FaultProxy) -> None:
         run.arena.owner_of(proxy).hops["database"].mode = "blackhole"
 
-    trap = Trap("s2c", ACK, "notice", skip=run.chance.randrange(LEADS // 2), then=freeze_database)
+    trap = Trap("s2c", ACK, "notice", skip=run.chance.randrange(run.leads // 2), then=freeze_database)
     run.arena.lay(trap, "broker", kind)
     async with run.under_load():
         await run.sprung(trap)
@@ -90,7 +90,7 @@ async def relay_dies_between_confirm_and_delete(run: Run) -> None:
 @scenario("F14", window=True)
 async def broker_crashes(run: Run) -> None:
     """Broker killed -9 under load: nothing confirmed is lost."""
-    wanted = run.chance.randrange(1, LEADS - 4)
+    wanted = run.chance.randrange(1, run.leads - 4)
     async with run.under_load():
         await run.accepted(wanted)
         held = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
@@ -112,7 +112,7 @@ async def broker_is_restarted(run: Run) -> None:
     await run.arena.take_down(node)
     down_at = time.monotonic()
     try:
-        await run.load(LEADS - before)
+        await run.load(run.leads - before)
         run.check(set(run.scenario.log.statuses()) == {"201"}, f"answers {run.scenario.log.statuses()}")
         workers = run.arena.of(*WORKERS)
         ready = await eventually(
@@ -132,7 +132,7 @@ async def broker_is_restarted(run: Run) -> None:
 @scenario("F25", window=True)
 async def assignment_dies_between_commit_and_ack(run: Run) -> None:
     """Assignment-worker killed between COMMIT and ack: redelivered, assigned once."""
-    trap = Trap("c2s", ACK, "freeze", skip=run.chance.randrange(LEADS // 2))
+    trap = Trap("c2s", ACK, "freeze", skip=run.chance.randrange(run.leads // 2))
     run.arena.lay(trap, "broker", "assignment-worker")
     async with run.under_load():
         await run.sprung(trap)
@@ -153,8 +153,8 @@ _DECIDED_TWICE = """
 @scenario("F30", window=True)
 async def mailer_dies_between_dot_and_reply(run: Run) -> None:
     """Mailer killed between the final dot and the 250: flagged ambiguous, any copy is the same mail."""
-    arrives = run.chance.random() < 0.5
-    before = run.chance.randrange(LEADS // 2)
+    arrives = run.variant((False, True))
+    before = run.chance.randrange(run.leads // 2)
     trap = Trap("c2s", MAIL_END, "freeze_after" if arrives else "freeze", skip=before)
     run.arena.lay(trap, "mail", "mailer-worker")
     async with run.under_load():
@@ -175,7 +175,7 @@ async def mailer_dies_between_reply_and_commit(run: Run) -> None:
         run.arena.owner_of(proxy).hops["database"].mode = "blackhole"
         proxy.set(told)
 
-    dot = Trap("c2s", MAIL_END, "notice", skip=run.chance.randrange(LEADS // 2), then=freeze_database)
+    dot = Trap("c2s", MAIL_END, "notice", skip=run.chance.randrange(run.leads // 2), then=freeze_database)
     run.arena.lay(dot, "mail", "mailer-worker")
     async with run.under_load():
         await run.sprung(dot)
