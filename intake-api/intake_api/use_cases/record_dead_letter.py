@@ -19,22 +19,29 @@ _IDS = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 async def record_dead_letter(session: AsyncSession, dead: MessageDeadLettered) -> None:
     """Keep the message raw, one row per queue and message; a new failure of a known one reopens its row.
 
+    A hearer tells no lead when it did not dare to read the message (it killed the process) or could not: then it
+    is the first lead that the body names, so that nobody states that lead again before a person looked.
+
     Of an erased lead no content is kept, and nothing is left to do, unless it is the erasure that failed.
     """
+    named = _named(dead)
+    # An erasure under way is waited for: it either sees this row, or is seen.
+    locked = select(Lead.id).where(Lead.id.in_(named)).with_for_update(read=True, key_share=True)
+    known = set(await session.scalars(locked))
     closed: dict[str, Any] = {"status": "open"}
     said: dict[str, Any] = {
         "message_id": dead.message_id,
         "message_type": dead.message_type,
         "headers": dead.headers,
         "correlation_id": dead.correlation_id,
-        "lead_id": dead.lead_id,
+        "lead_id": dead.lead_id or next((lead_id for lead_id in named if lead_id in known), None),
         "attempts": dead.attempts,
         "error_type": dead.error_type,
         "error_place": dead.error_place,
         "body": dead.body,
         "body_truncated": dead.body_truncated,
     }
-    if await _is_erased(session, dead):
+    if await session.scalar(select(Erasure.lead_id).where(Erasure.lead_id.in_(named)).limit(1)) is not None:
         said |= {"headers": {}, "body": b""}
         if dead.message_type != LeadErased.type:
             closed = {"status": "discarded", "resolution": "the lead was erased", "resolved_at": func.now()}
@@ -48,12 +55,7 @@ async def record_dead_letter(session: AsyncSession, dead: MessageDeadLettered) -
     )
 
 
-async def _is_erased(session: AsyncSession, dead: MessageDeadLettered) -> bool:
-    """Whether the message is about an erased lead, by its lead id or any id in its body."""
-    named = {UUID(found.decode()) for found in _IDS.findall(dead.body)}
-    if dead.lead_id is not None:
-        named.add(dead.lead_id)
-    # An erasure under way is waited for: it either sees this row, or is seen.
-    await session.execute(select(Lead.id).where(Lead.id.in_(named)).with_for_update(read=True, key_share=True))
-    erased = await session.scalar(select(Erasure.lead_id).where(Erasure.lead_id.in_(named)).limit(1))
-    return erased is not None
+def _named(dead: MessageDeadLettered) -> list[UUID]:
+    """Every id that may be the lead's: the one told, and those in the body, in their order."""
+    found = [UUID(one.decode()) for one in _IDS.findall(dead.body)]
+    return [dead.lead_id, *found] if dead.lead_id is not None else found
