@@ -20,7 +20,7 @@ from e2e.eventually import PATIENCE
 
 from chaos import scenarios
 from chaos.arena import Arena
-from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, sub_seed, table
+from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, seeds_passed, sub_seed, table
 from chaos.run import LEADS, SCENARIOS, Named, Outcome, Run, VoidRunError, described, first
 from chaos.soak import report
 from chaos.soak.driver import soak
@@ -30,6 +30,8 @@ from deploy.local.layout import ROOT
 
 LEDGER = ROOT / ".local" / "chaos" / "ledger.jsonl"
 WINDOW_SEEDS = 20
+OTHER_SEEDS = 3
+"""What a report asks for: `make chaos` runs the windows so often, and each of the rest once, or RUNS times."""
 VOID_LIMIT = 5
 SHORT = (
     *("F02", "F09", "F14", "F15", "F25", "F30", "F31"),
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--minutes", type=float, help="begin no run after so many minutes")
     run.add_argument("--verbose", action="store_true", help="show the checker's table of every run")
     listed = commands.add_parser("list", help="show the scenarios")
-    told = commands.add_parser("report", help="the ledger as a table")
+    told = commands.add_parser("report", help="the ledger as a table, and which seeds are lacking")
     told.add_argument("--all", action="store_true", help="of every commit, not only of this one")
     long = commands.add_parser("soak", help="every fault at random, two at a time, under a steady load; one table")
     long.add_argument("--minutes", type=float, default=30.0, help="length of load and faults (default: 30)")
@@ -186,11 +188,21 @@ async def _until_signalled(work: Coroutine[Any, Any, int]) -> int:
 def _report(options: argparse.Namespace) -> int:
     commit = commit_of(ROOT)
     entries = [one for one in Ledger(options.ledger).entries() if options.all or one.commit == commit]
+    seeds = seeds_passed(entries)
+    lacking = {
+        named.name: f"{seeds.get(named.name, 0)} of {wanted}"
+        for named in SCENARIOS.values()
+        if seeds.get(named.name, 0) < (wanted := WINDOW_SEEDS if named.is_window else OTHER_SEEDS)
+    }
     if options.json:
-        print(json.dumps([one.__dict__ for one in entries], default=str))  # noqa: T201 - its product
+        print(
+            json.dumps({"commit": commit, "lacking": lacking, "runs": [one.__dict__ for one in entries]}, default=str)
+        )
     else:
         print(table(entries) if entries else f"the ledger has no run of commit {commit}")  # noqa: T201 - its product
-    return 1 if any(one.result == "failed" for one in entries) else 0
+        for name, words in lacking.items():
+            print(f"{name}: {words} seeds passed")  # noqa: T201 - its product
+    return 1 if lacking or any(one.result == "failed" for one in entries) else 0
 
 
 async def _soak(options: argparse.Namespace) -> int:

@@ -7,15 +7,15 @@ import secrets
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aio_pika
 import httpx
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractExchange
 from aio_pika.exceptions import QueueEmpty
-from service_chassis.broker_link import PublishingLink, confirmed
 
 from deploy.local.errors import StackError
 from deploy.local.layout import Home
@@ -155,9 +155,9 @@ class Cluster:
 
 @dataclass
 class ConfirmProbe:
-    """Publishes one message after the other to a quorum queue over the product's own publishing link.
+    """Publishes one message after the other to a quorum queue, over plain connections of its own.
 
-    Like the relay it throws the link away after a nack, a timeout or a loss, and dials the next node.
+    It throws its link away after a nack, a timeout or a loss, and dials the next node, as a good client does.
     """
 
     urls: str
@@ -183,24 +183,27 @@ class ConfirmProbe:
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        link = PublishingLink(self.urls, _nothing_to_declare)
-        try:
-            while True:
-                try:
-                    channel = await link.channel()
-                    sent, name = time.monotonic(), uuid.uuid4().hex
-                    message = aio_pika.Message(
-                        b"", message_id=name, delivery_mode=aio_pika.DeliveryMode.PERSISTENT, type="probe"
-                    )
-                    await confirmed(channel.default_exchange.publish(message, self.queue), _PROBE_TIMEOUT_S)
-                except Exception as error:  # whatever it is, a probe goes on, and tells how often
-                    self.failures.append(type(error).__name__)
-                    await link.drop()
-                else:
-                    self.confirms.append((sent, time.monotonic(), name))
-                await asyncio.sleep(_PROBE_PAUSE_S)
-        finally:
-            await link.drop()
+        own = asyncio.current_task()
+        for url in itertools.cycle(self.urls.split(",")):
+            try:
+                async with _link(url) as exchange:
+                    while True:
+                        await self._publish(exchange)
+                        await asyncio.sleep(_PROBE_PAUSE_S)
+            except asyncio.CancelledError as error:  # a dying link cancels whoever waits on it, too
+                if own and own.cancelling():
+                    raise
+                self.failures.append(type(error).__name__)
+            except Exception as error:  # whatever it is, a probe goes on, and tells how often
+                self.failures.append(type(error).__name__)
+            await asyncio.sleep(_PROBE_PAUSE_S)
+
+    async def _publish(self, exchange: AbstractExchange) -> None:
+        sent, name = time.monotonic(), uuid.uuid4().hex
+        message = aio_pika.Message(b"", message_id=name, delivery_mode=aio_pika.DeliveryMode.PERSISTENT, type="probe")
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            await exchange.publish(message, self.queue)
+        self.confirms.append((sent, time.monotonic(), name))
 
     def first_after(self, instant: float) -> float | None:
         """Seconds from an instant to the first confirm of what was sent after it; None when there is none yet."""
@@ -228,5 +231,16 @@ class ConfirmProbe:
         return len({name for _, _, name in self.confirms} - found)
 
 
-async def _nothing_to_declare(_channel: AbstractChannel) -> None:
-    """The queue is there."""
+@asynccontextmanager
+async def _link(url: str) -> AsyncIterator[AbstractExchange]:
+    """The default exchange of a channel with confirms; closed in a moment, or left to the broker to notice."""
+    async with asyncio.timeout(_PROBE_TIMEOUT_S):
+        connection = await aio_pika.connect(url)
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        yield channel.default_exchange
+    finally:
+        with suppress(Exception):  # a broken link may fail to close in any way
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                await connection.close()

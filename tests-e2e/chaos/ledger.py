@@ -1,8 +1,9 @@
 """The ledger: one line for each run, appended when it ends, so that an interrupted session goes on where it was."""
 
+import hashlib
 import json
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -66,8 +67,14 @@ def first_seed(seed: int) -> int:
     return seed % 1_000_000
 
 
+def seeds_passed(entries: Iterable[Entry]) -> dict[str, int]:
+    """How many different seeds of each scenario have passed."""
+    seeds = {(one.scenario, first_seed(one.seed)) for one in entries if one.result == "passed"}
+    return Counter(scenario for scenario, _ in seeds)
+
+
 def table(entries: Iterable[Entry]) -> str:
-    """The report: a line for each scenario, over all its runs."""
+    """A line for each scenario, over all its runs."""
     runs: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         runs[entry.scenario].append(entry)
@@ -91,14 +98,18 @@ def _largest(values: Iterable[Any]) -> str:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit that last changed the product, with a mark when its files differ from what is committed."""
+    """The commit that last changed the product or this suite, with a mark of what is changed and not committed."""
 
     def git(*words: str) -> str:
         asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
         return asked.stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", *_PRODUCT)
-    return (git("log", "-1", "--format=%h", "--", *_PRODUCT) or "unknown") + ("+" if changed else "")
+    commit = git("log", "-1", "--format=%h", "--", *_CONCERNED) or "unknown"
+    changed = git("diff", "HEAD", "--", *_CONCERNED)
+    return f"{commit}+{hashlib.sha256(changed.encode()).hexdigest()[:6]}" if changed else commit
 
 
-_PRODUCT = ("shared-schemas", "service-chassis", "intake-api", "assignment-worker", "mailer-worker", "deploy")
+_CONCERNED = (
+    *("shared-schemas", "service-chassis", "intake-api", "assignment-worker", "mailer-worker", "deploy"),
+    *("tests-e2e/chaos", "tests-e2e/e2e"),
+)

@@ -1,9 +1,10 @@
 """The ledger: what was run is not run again, and a torn line spoils nothing."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
-from chaos.ledger import Entry, Ledger, Result, first_seed, sub_seed, table
+from chaos.ledger import Entry, Ledger, Result, commit_of, first_seed, seeds_passed, sub_seed, table
 
 
 @pytest.fixture
@@ -44,3 +45,32 @@ def test_a_sub_seed_stands_for_its_seed() -> None:
 def test_the_table_sums_what_landed() -> None:
     lines = table([entry(1), entry(2), entry(3, "void")]).splitlines()
     assert lines[1].split()[:5] == ["F30", "2", "0", "1", "40"]
+
+
+def test_seeds_are_counted_once_and_only_where_they_passed() -> None:
+    runs = [entry(1), entry(1), entry(sub_seed(2, 1)), entry(3, "failed"), entry(4, "void"), entry(1, scenario="F43")]
+    assert seeds_passed(runs) == {"F30": 2, "F43": 1}
+
+
+def test_a_change_of_product_or_suite_is_another_commit(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        author = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    product, page = tmp_path / "intake-api" / "a.py", tmp_path / "README.md"
+    suite = tmp_path / "tests-e2e" / "chaos" / "b.py"
+    seen = []
+    for number, path in enumerate((product, suite, page)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(number))
+        git("add", "-A")
+        git("commit", "-m", "x")
+        seen.append(commit_of(tmp_path))
+    assert seen[0] != seen[1] == seen[2], "a page changes nothing, product and suite do"
+    marks = []
+    for words in ("one", "other"):
+        suite.write_text(words)
+        marks.append(commit_of(tmp_path))
+    assert len({*seen, *marks}) == 4, "what is not committed is told apart, too"
+    assert all(mark.startswith(f"{seen[1]}+") for mark in marks)
