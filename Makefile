@@ -34,8 +34,8 @@ test: bootstrap ## run all tests, those of the parts three files at a time; ARGS
 schemathesis: bootstrap ## what the OpenAPI document promises, asked of the running service for long: EXAMPLES=100 SEED=7
 	@TEST_SERVICES=$${TEST_SERVICES:-embedded} SCHEMATHESIS_PHASES=examples,coverage,fuzzing,stateful SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),50) SCHEMATHESIS_SEED=$(or $(SEED),$$(date +%s)) $(BIN)/pytest -s intake-api/tests/integration/test_schemathesis.py
 
-chaos: bootstrap ## faults on purpose, with seeds, resumable: SCENARIO=F30 SEED=7 RUNS=20; what ran: `make chaos ARGS=report`
-	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos $(or $(ARGS),run $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)))
+chaos: bootstrap ## faults on purpose, with seeds, resumable: SCENARIO=F30 SEED=7 RUNS=20 LEADS=200; what ran and what lacks: `make chaos ARGS=report`
+	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos $(or $(ARGS),run $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(LEADS),--leads $(LEADS)))
 
 chaos-short: bootstrap ## one run of each of the sixteen scenarios that say most
 	@PYTHONPATH=tests-e2e $(BIN)/python -m chaos run --short $(ARGS)

@@ -195,9 +195,8 @@ def _report(options: argparse.Namespace) -> int:
         if seeds.get(named.name, 0) < (wanted := WINDOW_SEEDS if named.is_window else OTHER_SEEDS)
     }
     if options.json:
-        print(
-            json.dumps({"commit": commit, "lacking": lacking, "runs": [one.__dict__ for one in entries]}, default=str)
-        )
+        found = {"commit": commit, "lacking": lacking, "runs": [one.__dict__ for one in entries]}
+        print(json.dumps(found, default=str))  # noqa: T201 - its product
     else:
         print(table(entries) if entries else f"the ledger has no run of commit {commit}")  # noqa: T201 - its product
         for name, words in lacking.items():
