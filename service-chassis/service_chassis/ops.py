@@ -4,7 +4,7 @@
   does not mend a database.
 - ``/readyz``: 200, or 503 naming each missing dependency.
 - ``/metrics``: Prometheus.
-- ``/internal/leads/{id}``: this service's state of a lead, without personal data.
+- ``/internal/leads/{id}``: this service's state of a lead, without personal data; 503 without its database.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from service_chassis.transient import is_dependency_away
 
 Check = Callable[[], Awaitable[None]]
 """Returns when all is well, raises when it is not."""
@@ -63,7 +65,12 @@ def ops_app(
             lead_id = UUID(request.path_params["lead_id"])
         except ValueError:
             return JSONResponse({"detail": "lead_id must be a uuid"}, status_code=422)
-        found = await describe_lead(lead_id) if describe_lead is not None else None
+        try:
+            found = await describe_lead(lead_id) if describe_lead is not None else None
+        except Exception as error:
+            if not is_dependency_away(error):
+                raise
+            return JSONResponse({"detail": f"the database is away ({type(error).__name__})"}, status_code=503)
         if found is None:
             return JSONResponse({"detail": "this service knows no such lead"}, status_code=404)
         return JSONResponse(found)

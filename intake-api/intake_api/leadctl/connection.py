@@ -38,13 +38,16 @@ class Connection:
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
-        self._client = httpx.Client(base_url=settings.api_url, timeout=TIMEOUT_S)
+        try:
+            self._client = httpx.Client(base_url=settings.api_url, timeout=TIMEOUT_S)
+        except httpx.InvalidURL as error:
+            raise Trouble(f"LEADCTL_API_URL is no address: {error}") from error
 
     def request(self, method: str, path: str, *, json: object = None, params: Mapping[str, Any] | None = None) -> Any:
         """Call the API; the answer's JSON, None when it has no content. Raises Trouble."""
         given = {key: value for key, value in (params or {}).items() if value is not None}
         answer = self._send(method, f"/api/v1{path}", json=json, params=given, headers=self._authorization())
-        return answer.json() if answer.content else None
+        return self._read(answer) if answer.content else None
 
     def download(self, path: str, target: Path) -> None:
         """Write an answer's bytes to a new file that only its owner reads. Raises Trouble."""
@@ -68,9 +71,11 @@ class Connection:
     def _ask(self, url: str, lead_id: str) -> Any:
         try:
             answer = self._client.get(f"{url.rstrip('/')}/internal/leads/{lead_id}")
-        except httpx.TransportError as error:
+            if answer.status_code == 404:
+                return "knows no such lead"
+            return answer.json() if answer.is_success else f"does not answer ({answer.status_code})"
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return f"does not answer ({type(error).__name__})"
-        return "knows no such lead" if answer.status_code == 404 else answer.json()
 
     def _authorization(self) -> dict[str, str]:
         token = self._settings.token.get_secret_value()
@@ -78,19 +83,27 @@ class Connection:
             if not self._settings.email:
                 raise Trouble("give LEADCTL_TOKEN, or LEADCTL_EMAIL and LEADCTL_PASSWORD")
             form = {"username": self._settings.email, "password": self._settings.password.get_secret_value()}
-            token = str(self._send("POST", "/api/v1/auth/token", data=form).json()["access_token"])
+            token = str(self._read(self._send("POST", "/api/v1/auth/token", data=form))["access_token"])
             self._settings.token = SecretStr(token)
         return {"Authorization": f"Bearer {token}"}
+
+    def _read(self, answer: httpx.Response) -> Any:
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise Trouble(
+                f"{self._settings.api_url} does not answer as the lead API does: check the address"
+            ) from error
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             answer = self._client.request(method, path, **options)
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             raise Trouble(f"{self._settings.api_url} does not answer ({type(error).__name__})") from error
         if answer.is_error:
             try:
                 detail = answer.json()["detail"]
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, TypeError):
                 detail = answer.text[:200]
             raise Trouble(f"{answer.status_code}: {detail}")
         return answer

@@ -29,7 +29,7 @@ def diagnose(lead: Mapping[str, Any], dead_letters: Sequence[Mapping[str, Any]],
         return f"dead letter in {first['queue']}: {first['error_type']} at {first['error_place']}; replay or discard it"
     for name, state in states.items():
         if isinstance(state, str) and state.startswith("does not answer"):
-            return f"the {name} worker {state}: start it"
+            return f"the {name} worker {state}: start it, or what its /readyz misses"
     if lead.get("waiting_reason"):
         return f"not stopped: it waits ({lead['waiting_reason']})"
     if not lead.get("assigned_to"):

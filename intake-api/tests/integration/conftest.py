@@ -1,5 +1,6 @@
 """A running application over a real database, built by the real composition root."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from deploy.local.service_addresses import DatabaseAddresses
 from deploy.local.testing import MigratedDatabase
 
 from .. import documented
+from .served import Command, served
 
 ADMIN = ("admin@firm.test", "correct horse battery staple")
 
@@ -87,3 +89,19 @@ async def staff(intake: Intake) -> httpx.AsyncClient:
     answer = await intake.client.post("/api/v1/auth/token", data={"username": ADMIN[0], "password": ADMIN[1]})
     intake.client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
     return intake.client
+
+
+@pytest.fixture
+async def leadctl(intake: Intake) -> AsyncIterator[Command]:
+    """leadctl for this application, with the admin's account (which ``staff`` makes)."""
+    async with served(intake.client._transport.app) as origin:  # type: ignore[attr-defined] # the fixture's application
+        yield Command(
+            {
+                "PATH": os.environ["PATH"],
+                "LEADS_ENVIRONMENT": "test",
+                "INTAKE_DATABASE_URL": intake.settings.database_url.get_secret_value(),
+                "LEADCTL_API_URL": origin,
+                "LEADCTL_EMAIL": ADMIN[0],
+                "LEADCTL_PASSWORD": ADMIN[1],
+            }
+        )

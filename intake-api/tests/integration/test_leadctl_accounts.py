@@ -1,57 +1,14 @@
 """S41: the first admin comes from the command line, everybody else, and every API key, from an admin."""
 
 import asyncio
-import contextlib
 import json
-import os
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import httpx
 import pytest
-from service_chassis.http_server import listen, make_server
 
 from .accounts import PASSWORD
 from .conftest import ADMIN, Intake
-
-
-@dataclass(frozen=True)
-class Command:
-    """leadctl as an operator runs it, against a served application."""
-
-    environment: dict[str, str]
-
-    async def run(self, *arguments: str, stdin: str = "", **environment: str) -> tuple[int, str, str]:
-        """Run it; its exit code and what it wrote to stdout and stderr."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "intake_api.leadctl.main", *arguments,
-            env={**self.environment, **environment},
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate(f"{stdin}\n".encode())
-        return process.returncode or 0, out.decode(), err.decode()
-
-
-@pytest.fixture
-async def leadctl(intake: Intake) -> AsyncIterator[Command]:
-    app, stop = intake.client._transport.app, asyncio.Event()  # type: ignore[attr-defined] # the fixture's application
-    with contextlib.closing(listen("127.0.0.1", 0)) as listener:
-        server = make_server(app, grace=1)
-        server.config.lifespan = "off"
-        serving = asyncio.create_task(server.run_until(stop, [listener]))
-        yield Command(
-            {
-                "PATH": os.environ["PATH"],
-                "LEADS_ENVIRONMENT": "test",
-                "INTAKE_DATABASE_URL": intake.settings.database_url.get_secret_value(),
-                "LEADCTL_API_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
-                "LEADCTL_EMAIL": ADMIN[0],
-                "LEADCTL_PASSWORD": ADMIN[1],
-            }
-        )
-        stop.set()
-        await serving
+from .served import Command
 
 
 async def test_s41_the_first_admin_is_made_once_and_makes_everybody_else(intake: Intake, leadctl: Command) -> None:

@@ -84,3 +84,11 @@ async def test_the_state_of_a_lead() -> None:
     assert (await get(f"/internal/leads/{uuid4()}")).status_code == 404
     assert (await get("/internal/leads/7")).status_code == 422
     assert (await get(f"/internal/leads/{LEAD}", describe_lead=None)).status_code == 404
+
+
+async def test_without_the_database_the_state_of_a_lead_is_503_and_names_it_by_type() -> None:
+    async def describe_away(_lead_id: UUID) -> dict[str, Any] | None:
+        raise ConnectionRefusedError("CANARY 10.0.0.7")
+
+    answer = await get(f"/internal/leads/{LEAD}", describe_lead=describe_away)
+    assert (answer.status_code, answer.json()) == (503, {"detail": "the database is away (ConnectionRefusedError)"})

@@ -1,0 +1,53 @@
+"""leadctl's operations against a served application: trouble is a line, and the exit code tells a program."""
+
+import json
+from functools import partial
+from uuid import UUID
+
+import httpx
+from intake_api.models import Lead
+from service_chassis.database import make_engine, make_sessions
+from service_chassis.ops import ops_app
+from starlette.responses import PlainTextResponse
+
+from .conftest import Intake, settings_for
+from .served import Command, served
+from .test_change_lead import new_lead
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+async def test_explain_names_a_worker_whose_database_is_away_and_one_that_fails_or_is_down(
+    intake: Intake, staff: httpx.AsyncClient, leadctl: Command
+) -> None:
+    """A real ops port over a database that refuses; one that answers like a crash; one that is not there."""
+    lead = await new_lead(intake)
+    away = make_engine(settings_for("postgresql://nobody:nothing@127.0.0.1:1/nothing"), "tests")
+
+    async def describe(lead_id: UUID) -> None:
+        async with make_sessions(away)() as session:
+            await session.get_one(Lead, lead_id)
+
+    crashed = PlainTextResponse("Internal Server Error", status_code=500)
+    async with served(ops_app(ready={}, alive={}, describe_lead=describe)) as no_database, served(crashed) as failing:
+        explain = partial(
+            leadctl.run, "stuck", "explain", lead,
+            LEADCTL_INTAKE_OPS_URL=no_database, LEADCTL_ASSIGNMENT_OPS_URL=failing, LEADCTL_MAILER_OPS_URL=NOWHERE,
+        )  # fmt: skip
+        code, out, err = await explain("--json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert (told["intake"], told["assignment"]) == ("does not answer (503)", "does not answer (500)")
+    assert told["mailer"] == "does not answer (ConnectError)"
+    assert told["stopped_at"].startswith("the intake worker does not answer (503): start it, or")
+
+
+async def test_an_address_that_is_not_the_apis_is_a_line(leadctl: Command) -> None:
+    async with served(PlainTextResponse("welcome to nginx")) as other:
+        for url, said in (
+            (other, "check the address"),
+            ("http://a:port", "LEADCTL_API_URL"),
+            (NOWHERE, "does not answer"),
+        ):
+            code, out, err = await leadctl.run("stuck", "list", LEADCTL_TOKEN="t", LEADCTL_API_URL=url)
+            assert (code, out, len(err.splitlines()), said in err) == (2, "", 1, True), err
