@@ -69,14 +69,18 @@ class Envelope:
             queue=queue,
             message_id=own_id or f"sha256:{hashlib.sha256(raw.body).hexdigest()}",
             has_own_id=own_id is not None,
-            type=raw.type or "",
+            type=_storable(raw.type or ""),
             trace_id=trace_id_of(traceparent if isinstance(traceparent, str) else None),
             timestamp=raw.timestamp,
             rejections=rejections,
             is_suspect=redelivered and headers.get("x-delivery-count", 0) != rejections,
             is_redelivered=redelivered or rejections > 0,
             body=raw.body,
-            headers={str(key): str(value) for key, value in headers.items() if key not in BROKER_HEADERS},
+            headers={
+                _storable(str(key)): _storable(str(value))
+                for key, value in headers.items()
+                if key not in BROKER_HEADERS
+            },
         )
 
     def parse(self, events: Mapping[str, EventClass]) -> Event:
@@ -97,6 +101,11 @@ class Envelope:
             return UUID(str(json.loads(self.body)["lead_id"]))
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
+
+
+def _storable(text: str) -> str:
+    """The text with each NUL, which PostgreSQL holds in no text and no JSON, spelled out."""
+    return text.replace("\x00", "\\x00")
 
 
 def _rejections(headers: dict[str, Any], queue: str) -> int:
