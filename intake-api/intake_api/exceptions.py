@@ -99,6 +99,14 @@ class DeadLetterNotReplayableError(IntakeError):
     """The message cannot be sent again; the text says why."""
 
 
+class DeadLetterNotOpenError(IntakeError):
+    """The message is on its way again or was discarded; ``status`` says which."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the dead letter is {status}")
+        self.status = status
+
+
 class ResumeMissingError(IntakeError):
     """The lead's resume object is gone from the store."""
 

@@ -107,6 +107,9 @@ _RENDERERS: dict[type[Exception], Render] = {
     errors.DeadLetterNotReplayableError: lambda e: problem(
         409, "not-replayable", f"the message cannot be sent again: {e}; discard it with a reason"
     ),
+    errors.DeadLetterNotOpenError: lambda e: problem(
+        409, "dead-letter-not-open", f"the message is {e.status}; only one that is open is discarded"
+    ),
     errors.ResumeMissingError: lambda _: problem(404, "resume-missing", "the resume is not in the store any more"),
     errors.LegalHoldError: lambda _: problem(
         409, "legal-hold", "the lead is under a legal hold; release that first (DELETE its legal-hold)"

@@ -76,11 +76,13 @@ def replay(
     every: Annotated[bool, typer.Option("--all", help="All open ones.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Send open ones again to the queue that failed. Safe to repeat."""
+    """Send open ones again to the queue that failed. Safe to repeat. Exits 1 when any of them was not sent."""
     connection, output = _connect(), Output(as_json)
     if dead_letter_id is not None:
         row = connection.request("POST", f"/dead-letters/{dead_letter_id}/replay")
         output.say(row, f"{row['id']} is {row['status']}")
+        if row["status"] != "replayed":
+            raise typer.Exit(1)
         return
     if not (every or queue or message_type or lead):
         raise Trouble("say which: an id, --queue, --type, --lead, or --all")
@@ -101,7 +103,7 @@ def replay(
 def discard(
     dead_letter_id: str, reason: Annotated[str, typer.Option(help="Why, for the record.")], as_json: Json = False
 ) -> None:
-    """Give one up for good."""
+    """Give an open one up for good."""
     row = _connect().request("POST", f"/dead-letters/{dead_letter_id}/discard", json={"reason": reason})
     Output(as_json).say(row, f"{row['id']} is {row['status']}")
 

@@ -79,10 +79,10 @@ async def post_replay(world: World, operator: Operator, dead_letter_id: UUID) ->
 
 
 @router.post(
-    "/dead-letters/{dead_letter_id}/discard", response_model=DeadLetterBody, responses=problems(401, 403, 404, 422)
+    "/dead-letters/{dead_letter_id}/discard", response_model=DeadLetterBody, responses=problems(401, 403, 404, 409, 422)
 )
 async def post_discard(world: World, operator: Operator, dead_letter_id: UUID, body: Discard) -> DeadLetterBody:
-    """Close one for good, with a reason."""
+    """Close an open one for good, with a reason."""
     row = await discard_dead_letter(world.sessions, dead_letter_id, operator.actor, body.reason)
     return DeadLetterBody.of(row)
 

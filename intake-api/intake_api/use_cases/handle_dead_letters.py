@@ -13,10 +13,10 @@ from uuid import UUID
 from service_chassis import outbox
 from service_chassis.database import Sessions
 from service_chassis.telemetry import current_trace_id
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from intake_api.exceptions import DeadLetterNotFoundError, DeadLetterNotReplayableError
+from intake_api.exceptions import DeadLetterNotFoundError, DeadLetterNotOpenError, DeadLetterNotReplayableError
 from intake_api.models import DeadLetter
 
 OPEN, REPLAYED, DISCARDED = "open", "replayed", "discarded"
@@ -85,31 +85,45 @@ async def replay_dead_letters(
 ) -> tuple[int, int, datetime]:
     """Send all open ones that are meant again (at most `REPLAY_LIMIT`).
 
-    Returns how many went, how many cannot, and ``failed_before`` (now, where none is given): with it the next call
-    leaves out what has failed again meanwhile, and the calls come to an end.
+    Returns how many went, how many are open and cannot go, and ``failed_before`` (now, where none is given): with it
+    the next call leaves out what has failed again meanwhile, and the calls come to an end.
     """
     async with sessions.begin() as session:
         until: datetime = failed_before or (await session.execute(select(func.now()))).scalar_one()
         query = chosen.apply(select(DeadLetter)).where(DeadLetter.status == OPEN, DeadLetter.last_at <= until)
         found = await session.scalars(
-            query.order_by(DeadLetter.first_at).limit(REPLAY_LIMIT).with_for_update(skip_locked=True)
+            query.where(_REPLAYABLE).order_by(DeadLetter.first_at).limit(REPLAY_LIMIT).with_for_update(skip_locked=True)
         )
         rows = found.all()
-        replayable = [row for row in rows if _problem(row) is None]
-        for row in replayable:
+        for row in rows:
             await _replay(session, row, actor)
-    return len(replayable), len(rows) - len(replayable), until
+        left = await session.scalar(select(func.count()).select_from(query.where(not_(_REPLAYABLE)).subquery()))
+    return len(rows), int(left or 0), until
 
 
 async def discard_dead_letter(sessions: Sessions, dead_letter_id: UUID, actor: str, reason: str) -> DeadLetter:
-    """Close one for good, with the reason on record. Raises DeadLetterNotFoundError."""
+    """Close an open one for good, with the reason on record.
+
+    Raises DeadLetterNotFoundError, DeadLetterNotOpenError (one on its way again, or discarded before).
+    """
     async with sessions.begin() as session:
         row = await find_dead_letter(session, dead_letter_id, lock=True)
+        if row.status != OPEN:
+            raise DeadLetterNotOpenError(row.status)
         row.status, row.resolved_by, row.resolution = DISCARDED, actor, reason
         row.resolved_at = func.now()
         await session.flush()
         await session.refresh(row)
     return row
+
+
+_REPLAYABLE = and_(
+    not_(DeadLetter.body_truncated),
+    DeadLetter.body != b"",
+    DeadLetter.message_id.is_not(None),
+    DeadLetter.message_type.is_not(None),
+)
+"""The rows without a `_problem`: those with one must not use up `REPLAY_LIMIT`."""
 
 
 def _problem(row: DeadLetter) -> str | None:

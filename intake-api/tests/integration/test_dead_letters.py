@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from intake_api.use_cases import handle_dead_letters as module
 from intake_api.use_cases.forget_dead_letters import forget_dead_letters
 from intake_api.use_cases.record_dead_letter import record_dead_letter
 from shared_schemas.events import MessageDeadLettered
@@ -70,6 +71,19 @@ async def test_all_that_match_are_replayed_and_the_rest_is_counted(intake: Intak
     assert await intake.rows("outbox") == 4
 
 
+async def test_those_that_cannot_be_replayed_do_not_hold_back_the_rest(
+    intake: Intake, staff: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPLAY_LIMIT", 2)
+    for changes in ({"body_truncated": True}, {"body": b""}, {"message_id": None}, {"message_type": None}):
+        await bury(intake, **changes)
+    for _ in range(3):
+        await bury(intake)
+    said = [(await staff.post(f"{DEAD}/replay", json={})).json() for _ in range(3)]
+    assert [(one["replayed"], one["not_replayable"]) for one in said] == [(2, 4), (1, 4), (0, 4)]
+    assert await intake.rows("outbox") == 3
+
+
 async def test_what_fails_again_meanwhile_is_not_sent_once_more(intake: Intake, staff: httpx.AsyncClient) -> None:
     letter = str(uuid4())
     await bury(intake, message_id=letter)
@@ -98,6 +112,19 @@ async def test_a_discard_needs_a_reason_and_is_final_until_it_fails_again(
     done = (await staff.post(f"{DEAD}/{letter}/discard", json={"reason": "a test message"})).json()
     assert (done["status"], done["resolution"]) == ("discarded", "a test message")
     assert (await staff.post(f"{DEAD}/replay", json={})).json()["replayed"] == 0
+
+
+async def test_only_an_open_one_is_discarded(intake: Intake, staff: httpx.AsyncClient) -> None:
+    """One on its way again is not, and the first reason and name stay on record."""
+    on_its_way, discarded = await bury(intake), await bury(intake)
+    await staff.post(f"{DEAD}/{on_its_way}/replay")
+    await staff.post(f"{DEAD}/{discarded}/discard", json={"reason": "the first"})
+    before = await intake.database.fetch("SELECT * FROM dead_letters ORDER BY id")
+    for letter, status in ((on_its_way, "replayed"), (discarded, "discarded")):
+        answer = await staff.post(f"{DEAD}/{letter}/discard", json={"reason": "the second"})
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:dead-letter-not-open")
+        assert status in answer.json()["detail"]
+    assert await intake.database.fetch("SELECT * FROM dead_letters ORDER BY id") == before
 
 
 async def test_unknown_ones_are_404(staff: httpx.AsyncClient) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from .conftest import Intake, settings_for
 from .served import Command, served
 from .test_change_lead import new_lead
+from .test_dead_letters import bury
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -51,3 +52,19 @@ async def test_an_address_that_is_not_the_apis_is_a_line(leadctl: Command) -> No
         ):
             code, out, err = await leadctl.run("stuck", "list", LEADCTL_TOKEN="t", LEADCTL_API_URL=url)
             assert (code, out, len(err.splitlines()), said in err) == (2, "", 1, True), err
+
+
+async def test_a_replay_that_leaves_some_behind_is_exit_1(
+    intake: Intake, staff: httpx.AsyncClient, leadctl: Command
+) -> None:
+    sent, discarded = await bury(intake), await bury(intake)
+    await staff.post(f"/api/v1/dead-letters/{discarded}/discard", json={"reason": "made by a test"})
+    code, out, _ = await leadctl.run("dead-letters", "replay", discarded)
+    assert (code, out) == (1, f"{discarded} is discarded\n")
+    assert (await leadctl.run("dead-letters", "replay", sent))[0] == 0
+    await bury(intake)
+    await bury(intake, body_truncated=True)
+    code, out, _ = await leadctl.run("dead-letters", "replay", "--all", "--json")
+    assert (code, json.loads(out)) == (1, {"replayed": 1, "not_replayable": 1})
+    code, _, err = await leadctl.run("dead-letters", "discard", sent, "--reason", "too late")
+    assert (code, "409" in err, "replayed" in err) == (2, True, True)
