@@ -153,6 +153,8 @@ def reconcile(
     if rebuild is not None:
         if rebuild != "assignment":
             raise Trouble("--rebuild takes: assignment")
+        if dry_run:
+            raise Trouble("--rebuild knows no --dry-run: leave one of them out")
         result = connection.request("POST", "/operations/rebuild-assignment")
         output.say(result, f"said {result['attorneys']} attorneys and {result['leads']} open leads again")
         return

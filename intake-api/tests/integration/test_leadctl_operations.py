@@ -68,3 +68,10 @@ async def test_a_replay_that_leaves_some_behind_is_exit_1(
     assert (code, json.loads(out)) == (1, {"replayed": 1, "not_replayable": 1})
     code, _, err = await leadctl.run("dead-letters", "discard", sent, "--reason", "too late")
     assert (code, "409" in err, "replayed" in err) == (2, True, True)
+
+
+async def test_a_dry_run_is_no_rebuild(intake: Intake, staff: httpx.AsyncClient, leadctl: Command) -> None:
+    await new_lead(intake)
+    code, out, err = await leadctl.run("reconcile", "--dry-run", "--rebuild", "assignment")
+    assert (code, out, "leave one of them out" in err) == (2, "", True)
+    assert await intake.rows("outbox") == 0
