@@ -23,6 +23,7 @@ from service_chassis import telemetry
 from service_chassis.broker_link import CONNECT_TIMEOUT_S, broker_urls, with_heartbeat
 from service_chassis.database import Sessions
 from service_chassis.hearing import Probe, QueueHearer, Subscription
+from service_chassis.lenient_amqp import accept_any_message
 from service_chassis.pulse import Pulse
 from service_chassis.settings import ConsumerGroup
 from service_chassis.topology import declare_once
@@ -57,6 +58,7 @@ class Consumer:
         probe: Probe,
         app_id: str,
     ) -> None:
+        accept_any_message()
         self._urls = itertools.cycle(broker_urls(amqp_urls))
         self._amqp_urls = amqp_urls
         self._settings = settings
