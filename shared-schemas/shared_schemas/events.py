@@ -179,7 +179,11 @@ class AttorneyChanged(Event):
 
 
 class OutreachRequested(LeadEvent):
-    """Staff want a mail sent (again)."""
+    """Staff want a mail sent (again).
+
+    ``after_delivery_id``: the sent mail that intake-api knew of, null for none; only that one is followed by another.
+    A message without the field is older than it, and follows whatever was sent.
+    """
 
     type: ClassVar[str] = "outreach.requested.v1"
     request_id: UUID
@@ -188,6 +192,7 @@ class OutreachRequested(LeadEvent):
     last_name: str
     email: str
     attorney: AttorneyRef
+    after_delivery_id: UUID | None = None
 
 
 class OutreachCancelled(LeadEvent):

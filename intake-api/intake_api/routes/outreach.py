@@ -26,7 +26,10 @@ class OutreachRequestBody(BaseModel):
     responses=problems(401, 403, 404, 409, 422),
 )
 async def post_outreach(world: World, caller: LeadWriter, lead_id: UUID) -> OutreachRequestBody:
-    """Send the welcome mail (again): a failed one is tried again, a waiting one now, a sent one a second time."""
+    """Send the welcome mail (again): a failed one is tried again, a waiting one now, a sent one a second time.
+
+    A mail whose sending the lead does not tell yet is not sent twice: the request has it told.
+    """
     return OutreachRequestBody(request_id=await request_outreach(world.sessions, caller, lead_id))
 
 

@@ -18,6 +18,7 @@ async def request_outreach(sessions: Sessions, caller: Caller, lead_id: UUID) ->
     """Say OutreachRequested for an open lead with an owner; returns the request's id.
 
     What the mailer said last is no longer final: what it says next of the old delivery, or of a new one, counts.
+    A second mail follows only one that is known to be sent, so that asking twice, or too early, sends none too many.
     Raises LeadNotFoundError, OutreachNotPossibleError.
     """
     request_id = uuid4()
@@ -30,6 +31,8 @@ async def request_outreach(sessions: Sessions, caller: Caller, lead_id: UUID) ->
         if lead.assigned_to is None:
             raise OutreachNotPossibleError("the lead has no owner to write in whose name; assign it first")
         owner = await repository.find_attorney(session, lead.assigned_to)
+        was_sent = lead.outreach_final and lead.outreach_reason is None
+        sent_delivery_id = lead.outreach_delivery_id if was_sent else None
         lead.outreach_final = False
         lead.outreach_reason = None
         lead.outreach_next_at = await session.scalar(select(func.now()))
@@ -42,6 +45,7 @@ async def request_outreach(sessions: Sessions, caller: Caller, lead_id: UUID) ->
             last_name=lead.last_name,
             email=lead.email,
             attorney=attorney_ref(owner),
+            after_delivery_id=sent_delivery_id,
         )
         event_id = await outbox.add(session, event, correlation_id=lead.trace_id)
         await timeline.record(

@@ -7,9 +7,17 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from intake_api.use_cases.apply_decision import apply_assigned
-from intake_api.use_cases.apply_outreach import apply_deferred, apply_failed
+from intake_api.use_cases.apply_outreach import apply_deferred, apply_failed, apply_reached_out
 from service_chassis.envelope import Envelope
-from shared_schemas.events import AttorneyRef, Candidate, Explanation, LeadAssigned, OutreachDeferred, OutreachFailed
+from shared_schemas.events import (
+    AttorneyRef,
+    Candidate,
+    Explanation,
+    LeadAssigned,
+    LeadReachedOut,
+    OutreachDeferred,
+    OutreachFailed,
+)
 
 from .conftest import Intake
 from .test_change_lead import LEADS, new_attorney, new_lead, said
@@ -73,6 +81,27 @@ async def test_a_resend_is_said_and_what_the_mailer_answers_counts_again(
         )
         await apply_deferred(session, deferred, envelope(OutreachDeferred.type))
     assert (await staff.get(f"{LEADS}/{lead}")).json()["outreach_reason"] == "greylisted"
+
+
+async def test_a_resend_names_the_sent_mail_only_while_it_is_known_to_be_the_last_word(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
+    ada = await new_attorney(staff, intake)
+    lead = await new_lead(intake, status="assigned", assigned_to=UUID(ada))
+    sent = LeadReachedOut(
+        lead_id=UUID(lead), delivery_id=uuid4(), kind="welcome", attorney_id=UUID(ada), message_id="<m@firm.test>",
+        attempts=1, ambiguous=False, sent_at=datetime.now(UTC),
+    )  # fmt: skip
+    failed = OutreachFailed(lead_id=UUID(lead), delivery_id=uuid4(), kind="welcome", reason="expired", attempts=3)
+    await staff.post(f"{LEADS}/{lead}/outreach")
+    async with intake.sessions.begin() as session:
+        await apply_reached_out(session, sent, envelope(LeadReachedOut.type))
+    for _ in range(2):
+        await staff.post(f"{LEADS}/{lead}/outreach")
+    async with intake.sessions.begin() as session:
+        await apply_failed(session, failed, envelope(OutreachFailed.type))
+    await staff.post(f"{LEADS}/{lead}/outreach")
+    assert [event["after_delivery_id"] for event in await said(intake)] == [None, str(sent.delivery_id), None, None]
 
 
 @pytest.mark.parametrize("status", ["registered", "declined", "quarantined", "discarded"])

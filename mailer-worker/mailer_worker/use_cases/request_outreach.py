@@ -13,15 +13,16 @@ from mailer_worker.models import FINAL, RELAY_AWAY, Delivery, DeliveryState
 async def request_outreach(session: AsyncSession, event: OutreachRequested, suppression_key: bytes) -> None:
     """Queue a failed, held or cancelled delivery again; make the next sequence of a sent one; hurry a deferred one.
 
-    One effect per ``request_id``. A person's word lifts the suppression of the address, and outweighs a
-    cancellation of the same epoch, but not a later one.
+    A sent one that was not yet known to be sent is what was asked for: it says so again. One effect per
+    ``request_id``. A person's word lifts the suppression of the address, and outweighs a cancellation of the same
+    epoch, but not a later one.
     """
     if await repository.lock_lead(session, event.lead_id):
         return
     if await repository.cancelled_up_to(session, event.lead_id, event.kind) > event.epoch:
         return
     delivery = await repository.current_delivery(session, event.lead_id, event.kind)
-    if delivery is not None and delivery.request_id == event.request_id:
+    if delivery is not None and (delivery.request_id == event.request_id or _is_sent_unknown(event, delivery)):
         await say(session, delivery)
         return
     await repository.lift_suppression(session, suppression_key, event.email)
@@ -38,6 +39,11 @@ async def request_outreach(session: AsyncSession, event: OutreachRequested, supp
     if delivery.first_queued_at is None:
         transitions.queue(delivery, await repository.database_now(session))
     await repository.wake_senders(session)
+
+
+def _is_sent_unknown(event: OutreachRequested, delivery: Delivery) -> bool:
+    is_told = "after_delivery_id" in event.model_fields_set  # a message older than the field tells nothing
+    return delivery.state == DeliveryState.SENT and is_told and event.after_delivery_id != delivery.id
 
 
 def _next_sequence(session: AsyncSession, event: OutreachRequested, sent: Delivery | None) -> Delivery:

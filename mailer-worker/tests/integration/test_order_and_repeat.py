@@ -126,6 +126,23 @@ async def test_a_request_sends_a_sent_mail_again_as_the_next_of_its_sequence(
     assert (second.attorney_id, again, len(relay.received)) == (EMIL.id, second, 2)
 
 
+async def test_a_request_that_did_not_know_of_the_sent_mail_sends_none_and_is_told(
+    bench: Bench, relay: ScriptedRelay
+) -> None:
+    await bench.hear(bench.assigned())
+    await bench.send_due()
+    (first,) = await bench.said()
+    await bench.hear(bench.requested(after_delivery_id=None))
+    await bench.send_due()
+    assert (await bench.said(), len(relay.received)) == ([first], 1)
+
+    for _ in range(2):
+        await bench.hear(bench.requested(after_delivery_id=first.delivery_id))
+        await bench.send_due()
+    second, again = await bench.said()
+    assert (second.delivery_id != first.delivery_id, again, len(relay.received)) == (True, second, 2)
+
+
 async def test_a_request_queues_a_refused_mail_again_and_lifts_the_suppression(
     bench: Bench, relay: ScriptedRelay
 ) -> None:

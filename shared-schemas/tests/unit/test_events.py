@@ -26,7 +26,7 @@ FIELDS = {
     "lead.assigned.v1": "lead_id epoch decision outreach first_name last_name email attorney explanation assigned_at",
     "lead.waiting.v1": "lead_id epoch decision reason explanation",
     "attorney.changed.v1": "attorney_id version name email available capacity? practice_areas languages absences",
-    "outreach.requested.v1": "request_id lead_id epoch kind first_name last_name email attorney",
+    "outreach.requested.v1": "request_id lead_id epoch kind first_name last_name email attorney after_delivery_id?",
     "outreach.cancelled.v1": "lead_id epoch kind",
     "prospect-link.requested.v1": "link_id lead_id email expires_at",
     "lead.reached-out.v1": f"{DELIVERY} attorney_id message_id attempts ambiguous sent_at",
