@@ -67,7 +67,7 @@ class Envelope:
         own_id = raw.message_id if raw.message_id and "\x00" not in raw.message_id else None
         return cls(
             queue=queue,
-            message_id=own_id or f"sha256:{hashlib.sha256(raw.body).hexdigest()}",
+            message_id=own_id or f"sha256:{_sha256(raw.body)}",
             has_own_id=own_id is not None,
             type=_storable(raw.type or ""),
             trace_id=trace_id_of(traceparent if isinstance(traceparent, str) else None),
@@ -95,12 +95,20 @@ class Envelope:
         except ValidationError as error:
             raise PoisonError("invalid_body") from error
 
+    def body_sha256(self) -> str:
+        """The hash of the whole body, in hexadecimal."""
+        return _sha256(self.body)
+
     def lead_id(self) -> UUID | None:
         """The lead this message is about, if that can be read at all."""
         try:
             return UUID(str(json.loads(self.body)["lead_id"]))
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def _storable(text: str) -> str:

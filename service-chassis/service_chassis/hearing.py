@@ -197,6 +197,7 @@ class QueueHearer:
             error_place=place,
             body=envelope.body[:BODY_LIMIT_BYTES],
             body_truncated=len(envelope.body) > BODY_LIMIT_BYTES,
+            body_sha256=envelope.body_sha256(),
         )
         async with self._sessions.begin() as session:
             await self._subscription.dead_letter(session, dead)

@@ -263,7 +263,10 @@ class LeadDataErased(Event):
 
 
 class MessageDeadLettered(Event):
-    """A hearer gave a message up. ``body``: its raw bytes (at most 64 KiB; base64 in JSON); never the error's text."""
+    """A hearer gave a message up. ``body``: its raw bytes (at most 64 KiB; base64 in JSON); never the error's text.
+
+    ``body_sha256``: of the whole body, in hexadecimal; tells messages without an id apart.
+    """
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -279,6 +282,7 @@ class MessageDeadLettered(Event):
     error_place: str
     body: bytes
     body_truncated: bool = False
+    body_sha256: str | None = None
 
 
 EVENTS: tuple[type[Event], ...] = (

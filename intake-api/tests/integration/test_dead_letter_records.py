@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractExchange
 from intake_api.handlers import SUBSCRIPTIONS
 from intake_api.use_cases.reconcile import find_stuck, reconcile
 from service_chassis.consumer import Consumer
+from service_chassis.envelope import BODY_LIMIT_BYTES
 from service_chassis.topology import declare
 from shared_schemas.events import LeadRegistered, LeadWaiting
 from shared_schemas.topology import INTAKE_LEAD_STATUS
@@ -74,7 +75,8 @@ async def recorded(intake: Intake, count: int) -> list[asyncpg.Record]:
     async with asyncio.timeout(20):
         while await intake.rows("dead_letters") < count:  # noqa: ASYNC110 - a database wakes nobody
             await asyncio.sleep(0.02)
-    return await intake.database.fetch("SELECT * FROM dead_letters ORDER BY body")
+    rows: list[asyncpg.Record] = await intake.database.fetch("SELECT * FROM dead_letters ORDER BY body")
+    return rows
 
 
 POISON: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -99,3 +101,18 @@ async def test_poison_on_our_own_queues_is_kept_whatever_its_properties_hold(
     assert headers["nul\\x00"] == "nul\\x00"
     assert [row["status"] for row in rows] == ["open"] * len(POISON)
     assert await intake.rows("failures") == 0
+
+
+async def test_long_messages_without_an_id_are_told_apart_beyond_what_is_kept_of_them(
+    intake: Intake, heard: AbstractExchange
+) -> None:
+    start = b"x" * BODY_LIMIT_BYTES
+    for end in (b"one", b"other", b"one"):
+        message = aio_pika.Message(start + end, message_id="nul\x00", type=LeadWaiting.type)
+        await heard.publish(message, INTAKE_LEAD_STATUS.name, mandatory=True)
+    rows = await recorded(intake, 2)
+    async with asyncio.timeout(20):
+        while await intake.database.fetchval("SELECT sum(times) FROM dead_letters") < 3:  # noqa: ASYNC110 - a database wakes nobody
+            await asyncio.sleep(0.02)
+    assert [row["body"] for row in rows] == [start, start]
+    assert await intake.rows("dead_letters") == 2, "the same body is the same message"

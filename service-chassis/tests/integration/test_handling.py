@@ -1,6 +1,7 @@
 """An event has its effect once and whole; what fails is given up after its tries, and harms no neighbour."""
 
 import asyncio
+import hashlib
 from typing import Any
 from uuid import uuid4
 
@@ -144,6 +145,7 @@ async def test_poison_of_every_kind_is_given_up_at_once_with_its_body(bench: Ben
         dead = by_body[body[:BODY_LIMIT_BYTES]]
         assert (dead.error_type, dead.attempts) == (f"Poison:{reason}", 1), name
         assert dead.body_truncated == (len(body) > BODY_LIMIT_BYTES), name
+        assert dead.body_sha256 == hashlib.sha256(body).hexdigest(), name
         assert dead.lead_id == (LEAD if body is BIG else None), name
     assert await bench.count("failures") == 0
     await all_acked(bench)

@@ -35,11 +35,12 @@ FIELDS = {
     "lead.data-erased.v1": "lead_id service counts",
     "message.dead-lettered.v1": (
         "queue message_id? message_type? headers correlation_id? lead_id? attempts error_type error_place body "
-        "body_truncated"
+        "body_truncated body_sha256?"
     ),
 }
 """What hearers may count on, event by event; ``?``: may be absent or null. A dead letter's ``type`` is
-``message_type`` here (``type`` names the event itself), its trace is kept for the replay, and a cut body says so."""
+``message_type`` here (``type`` names the event itself), its trace is kept for the replay, and a cut body says so
+(its hash is of the whole)."""
 
 NEVER_CARRIED = {"resume", "phone", "message", "notes", "note_text", "resume_key", "resume_url", "file", "body_text"}
 
