@@ -1,7 +1,8 @@
 """Command line: ``leadctl``. Prints tables for people, ``--json`` for programs; exits non-zero on trouble."""
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
@@ -111,12 +112,23 @@ def discard(
 _STUCK_COLUMNS = ["lead_id", "status", "lacks", "since", "held_back_by", "next_repair_at"]
 
 
+def _stuck_leads(connection: Connection) -> Iterator[dict[str, Any]]:
+    """All of them, page by page, longest stuck first."""
+    cursor = None
+    while True:
+        page = connection.request("GET", "/stuck-leads", params={"cursor": cursor})
+        yield from page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return
+
+
 @stuck.command("list")
 def list_stuck(as_json: Json = False) -> None:
     """List stuck leads, longest first. Exits 1 when there are any."""
-    found = _connect().request("GET", "/stuck-leads")
-    Output(as_json).show(found, _STUCK_COLUMNS, found["items"])
-    if found["items"]:
+    found = list(_stuck_leads(_connect()))
+    Output(as_json).show({"items": found}, _STUCK_COLUMNS, found)
+    if found:
         raise typer.Exit(1)
 
 
@@ -158,9 +170,10 @@ def reconcile(
         result = connection.request("POST", "/operations/rebuild-assignment")
         output.say(result, f"said {result['attorneys']} attorneys and {result['leads']} open leads again")
         return
-    found = connection.request("GET", "/stuck-leads")["items"]
-    if not dry_run:
-        for item in found:
+    found = []
+    for item in _stuck_leads(connection):
+        found.append(item)
+        if not dry_run:
             path = f"/stuck-leads/{item['lead_id']}/repair"
             item["repaired"] = connection.request("POST", path)["repaired"]
     columns = _STUCK_COLUMNS if dry_run else [*_STUCK_COLUMNS, "repaired"]

@@ -135,9 +135,11 @@ class LeadState(BaseModel):
 
 
 class StuckLeads(BaseModel):
-    """All stuck leads, longest first."""
+    """A page of stuck leads, longest first. ``next_cursor`` is null on the last page."""
 
     items: list[StuckLeadBody]
+    total: int
+    next_cursor: str | None = None
 
 
 class Repaired(BaseModel):

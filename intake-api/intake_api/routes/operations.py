@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from intake_api.cursor import Cursor
 from intake_api.repository import find_lead
 from intake_api.routes.context import Operator, World
 from intake_api.routes.operation_schemas import (
@@ -21,6 +22,7 @@ from intake_api.routes.operation_schemas import (
     StuckLeads,
 )
 from intake_api.routes.schemas import LARGEST_OFFSET, PlainText, problems
+from intake_api.signer import LONGEST
 from intake_api.use_cases.handle_dead_letters import (
     DeadLetterFilter,
     discard_dead_letter,
@@ -29,9 +31,12 @@ from intake_api.use_cases.handle_dead_letters import (
     replay_dead_letter,
     replay_dead_letters,
 )
-from intake_api.use_cases.reconcile import find_stuck, rebuild_assignment, repair_lead
+from intake_api.use_cases.reconcile import STUCK_PAGE, count_stuck, find_stuck, rebuild_assignment, repair_lead
 
 router = APIRouter(prefix="/api/v1", tags=["operations"])
+
+_STUCK = "stuck-leads"
+"""What a cursor of theirs is bound to."""
 
 
 @router.get("/dead-letters", response_model=DeadLetterPage, responses=problems(401, 403, 422))
@@ -87,12 +92,23 @@ async def post_discard(world: World, operator: Operator, dead_letter_id: UUID, b
     return DeadLetterBody.of(row)
 
 
-@router.get("/stuck-leads", response_model=StuckLeads, responses=problems(401, 403))
-async def get_stuck_leads(world: World, _operator: Operator) -> StuckLeads:
-    """List open leads that nothing moves."""
+@router.get("/stuck-leads", response_model=StuckLeads, responses=problems(401, 403, 422))
+async def get_stuck_leads(
+    world: World,
+    _operator: Operator,
+    cursor: Annotated[
+        str | None, Query(min_length=1, max_length=LONGEST, description="`next_cursor` of the page before")
+    ] = None,
+) -> StuckLeads:
+    """List open leads that nothing moves, longest first."""
+    after = Cursor.read(world.signer, _STUCK, cursor) if cursor else None
+    stuck_after = world.settings.stuck_after
     async with world.sessions() as session:
-        found = await find_stuck(session, world.settings.stuck_after)
-    return StuckLeads(items=[StuckLeadBody.of(one) for one in found])
+        found = await find_stuck(session, stuck_after, limit=STUCK_PAGE, after=after)
+        total = await count_stuck(session, stuck_after)
+    is_full = len(found) == STUCK_PAGE
+    next_cursor = Cursor(found[-1].since, found[-1].lead_id).sign(world.signer, _STUCK) if is_full else None
+    return StuckLeads(items=[StuckLeadBody.of(one) for one in found], total=total, next_cursor=next_cursor)
 
 
 @router.get("/stuck-leads/{lead_id}", response_model=LeadState, responses=problems(401, 403, 404, 422))

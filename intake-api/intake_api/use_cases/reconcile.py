@@ -16,11 +16,12 @@ from service_chassis import outbox
 from service_chassis.database import Sessions
 from service_chassis.outbox import outbox as outbox_table
 from shared_schemas.events import LeadReassigned, LeadRegistered
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api import repository
+from intake_api.cursor import Cursor
 from intake_api.lead_events import state_of
 from intake_api.lead_status import OPEN, LeadStatus
 from intake_api.models import Attorney, DeadLetter, Lead, Repair
@@ -37,6 +38,7 @@ LONGEST_WAIT_S = 6 * 3600
 UNATTENDED_LIMIT = 100
 """With more stuck leads than this something larger is wrong: repair then waits for an operator."""
 
+STUCK_PAGE = 1000
 REBUILD_BATCH = 500
 
 
@@ -69,13 +71,21 @@ _UNSENT = exists().where(outbox_table.c.lead_id == Lead.id)
 _DEAD = exists().where(DeadLetter.lead_id == Lead.id, DeadLetter.status == "open")
 
 
-async def find_stuck(session: AsyncSession, stuck_after: float, *, limit: int = 1000) -> Sequence[StuckLead]:
-    """The stuck leads, longest first. ``stuck_after`` in seconds."""
+async def count_stuck(session: AsyncSession, stuck_after: float) -> int:
+    """How many leads are stuck. ``stuck_after`` in seconds."""
+    return int(await session.scalar(select(func.count()).select_from(Lead).where(_is_stuck(stuck_after))) or 0)
+
+
+async def find_stuck(
+    session: AsyncSession, stuck_after: float, *, limit: int = STUCK_PAGE, after: Cursor | None = None
+) -> Sequence[StuckLead]:
+    """The stuck leads, longest first. ``stuck_after`` in seconds; ``after``: where the page before ended (`since`)."""
+    place = tuple_(Lead.updated_at, Lead.id)
     rows = await session.execute(
         select(Lead, _UNSENT.label("unsent"), _DEAD.label("dead"), Repair.next_at)
         .outerjoin(Repair, Repair.lead_id == Lead.id)
-        .where(_is_stuck(stuck_after))
-        .order_by(Lead.updated_at)
+        .where(_is_stuck(stuck_after), true() if after is None else place > (after.value, after.lead_id))
+        .order_by(Lead.updated_at, Lead.id)
         .limit(limit)
     )
     found = []
@@ -116,7 +126,7 @@ async def repair_lead(sessions: Sessions, lead_id: UUID, stuck_after: float, *, 
 async def reconcile(sessions: Sessions, stuck_after: float) -> int:
     """One unattended round: measure, and repair what may be repaired. Returns how many events were said."""
     async with sessions() as session:
-        total = int(await session.scalar(select(func.count()).select_from(Lead).where(_is_stuck(stuck_after))) or 0)
+        total = await count_stuck(session, stuck_after)
         stuck = await find_stuck(session, stuck_after, limit=UNATTENDED_LIMIT)
     STUCK.set(total)
     if total > UNATTENDED_LIMIT:

@@ -5,7 +5,9 @@ from functools import partial
 from uuid import UUID
 
 import httpx
+import pytest
 from intake_api.models import Lead
+from intake_api.routes import operations
 from service_chassis.database import make_engine, make_sessions
 from service_chassis.ops import ops_app
 from starlette.responses import PlainTextResponse
@@ -14,6 +16,7 @@ from .conftest import Intake, settings_for
 from .served import Command, served
 from .test_change_lead import new_lead
 from .test_dead_letters import bury
+from .test_reconcile import age
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -75,3 +78,26 @@ async def test_a_dry_run_is_no_rebuild(intake: Intake, staff: httpx.AsyncClient,
     code, out, err = await leadctl.run("reconcile", "--dry-run", "--rebuild", "assignment")
     assert (code, out, "leave one of them out" in err) == (2, "", True)
     assert await intake.rows("outbox") == 0
+
+
+async def test_reconcile_repairs_the_leads_of_every_page(
+    intake: Intake, staff: httpx.AsyncClient, leadctl: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of the five became stuck at the same instant, on either side of a page's end."""
+    monkeypatch.setattr(operations, "STUCK_PAGE", 2)
+    leads = [await new_lead(intake) for _ in range(5)]
+    for lead, minutes in zip(leads, (50, 40, 40, 30, 20), strict=True):
+        await age(intake, lead, minutes)
+    tied = "(SELECT updated_at FROM leads WHERE id = $1)"
+    await intake.database.execute(f"UPDATE leads SET updated_at = {tied} WHERE id = $2", *map(UUID, leads[1:3]))  # noqa: S608 - a test's own words
+    await bury(intake, lead_id=UUID(leads[3]))
+    assert (await staff.get("/api/v1/stuck-leads")).json()["total"] == 5
+    code, out, _ = await leadctl.run("reconcile", "--json")
+    repaired = {item["lead_id"]: item["repaired"] for item in json.loads(out)["items"]}
+    assert (code, repaired) == (1, {lead: lead != leads[3] for lead in leads})
+    assert await intake.database.fetchval("SELECT count(DISTINCT lead_id) FROM outbox") == 4
+
+
+async def test_a_cursor_that_is_none_of_ours_is_refused(staff: httpx.AsyncClient) -> None:
+    answer = await staff.get("/api/v1/stuck-leads", params={"cursor": "x"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
