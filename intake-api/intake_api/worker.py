@@ -32,6 +32,9 @@ from intake_api.use_cases.request_link import answer_wishes, forget_links
 from intake_api.use_cases.scan_quarantined import scan_quarantined
 from intake_api.use_cases.sweep_resumes import sweep_resumes
 
+SWEEP_DEADLINE_S = 6 * 3600.0
+"""A sweep walks the whole store, and one that was broken off begins anew."""
+
 
 def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
     """Build the process from its settings."""
@@ -99,7 +102,7 @@ def build(settings: IntakeSettings, store: ResumeStore) -> Worker:
         jobs=(
             Job("restate-attorneys", settings.roster_interval, restate),
             Job("reconcile", settings.reconcile_interval, find_stuck_leads),
-            Job("sweep-resumes", settings.sweep_interval, sweep),
+            Job("sweep-resumes", settings.sweep_interval, sweep, deadline=SWEEP_DEADLINE_S),
             Job("scan-quarantined-resumes", settings.scan_interval, scan),
             Job("finish-erasures", settings.erasure_interval, see_erasures_through),
             Job("answer-link-wishes", settings.link_interval, answer_link_wishes),

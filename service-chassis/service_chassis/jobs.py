@@ -3,7 +3,8 @@
 A job runs in the worker of the service that owns the data, under an advisory lock of that database;
 a process that does not get the lock leaves the round to the one that has it. The lock is that of a transaction
 which is kept awake while the job works: PostgreSQL ends it soon after the process is frozen or gone, and a
-process that comes back too late finds its lock lost and breaks the round off.
+process that comes back too late finds its lock lost and breaks the round off. A round that hangs is broken off at
+the job's deadline, so that neither it nor its lock keeps the job from being done.
 """
 
 import asyncio
@@ -27,6 +28,9 @@ RUNS = Counter("job_runs_total", "Rounds of periodic jobs", ["job", "outcome"])
 KEEP_S = 1.0
 """Less than any time after which PostgreSQL ends an idle transaction (`database_idle_transaction_timeout`)."""
 
+DEADLINE_S = 900.0
+"""What a round that commits as it goes may take: where it was broken off, the next one goes on."""
+
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 _NO_LIMIT = text(
     "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout' AND setting <> '0'"
@@ -36,18 +40,20 @@ _KEEP = text("SELECT 1")
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of work done every ``interval`` seconds; ``work`` opens its own transactions."""
+    """A piece of work done every ``interval`` seconds, in at most ``deadline``; ``work`` opens its own transactions."""
 
     name: str
     interval: float
     work: Callable[[], Awaitable[None]]
+    deadline: float = DEADLINE_S
 
 
 async def run_job(job: Job, engine: AsyncEngine, stop: asyncio.Event) -> None:
     """Run a job's rounds until ``stop``. A failed round is logged and counted, and the next one comes."""
     while not stop.is_set():
         try:
-            outcome = await _round(job, engine)
+            async with asyncio.timeout(job.deadline):
+                outcome = await _round(job, engine)
         except Exception as error:
             outcome = "failed"
             log.warning("job_failed", job=job.name, **telemetry.log_fields(error))

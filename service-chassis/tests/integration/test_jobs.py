@@ -97,6 +97,32 @@ async def test_a_failed_round_is_counted_and_the_next_one_comes(bench: Bench) ->
     assert failed._value.get() == 1
 
 
+async def test_a_round_that_hangs_is_broken_off_and_another_process_may_do_the_job(bench: Bench) -> None:
+    hanging, broken_off, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        hanging.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            broken_off.set()
+
+    async def work() -> None:
+        done.set()
+
+    failed, stop = RUNS.labels("hanging", "failed"), asyncio.Event()
+    engine = make_engine(DatabaseGroup(database_url=bench.database.app_url), "test")
+    runners = [asyncio.create_task(run_job(Job("hanging", 3600, hang, deadline=0.5), engine, stop))]
+    await asyncio.wait_for(hanging.wait(), 10)
+    runners.append(asyncio.create_task(run_job(Job("hanging", 0.02, work), engine, stop)))
+    await asyncio.wait_for(broken_off.wait(), 10)
+    await asyncio.wait_for(done.wait(), 10)
+    stop.set()
+    await asyncio.wait_for(asyncio.gather(*runners), 5)
+    await engine.dispose()
+    assert failed._value.get() == 1
+
+
 async def test_what_is_remembered_of_messages_is_forgotten_after_its_time(bench: Bench) -> None:
     for table, values in (
         ("inbox", "'q', $1"),
