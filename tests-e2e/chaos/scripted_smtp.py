@@ -6,6 +6,7 @@ unchanged.
 
 import asyncio
 import email.policy
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class ScriptedSmtp:
         self.mails: list[TakenMail] = []
         self.gate: list[Step] = []
         self.conversations: dict[str, int] = defaultdict(int)
+        self.heard_at: dict[str, list[float]] = defaultdict(list)
+        """When each conversation named a recipient: seconds of the monotonic clock."""
         self.scripts_used = 0
         """Steps of recipients' scripts that were played."""
         self.on_mail: Callable[[TakenMail], None] | None = None
@@ -123,6 +126,7 @@ class ScriptedSmtp:
         self.mails.clear()
         self.gate.clear()
         self.conversations.clear()
+        self.heard_at.clear()
         self._scripts.clear()
         self.on_mail = None
 
@@ -135,6 +139,7 @@ class ScriptedSmtp:
 
     def next_step(self, address: str) -> Step | None:
         self.conversations[address.lower()] += 1
+        self.heard_at[address.lower()].append(time.monotonic())
         steps = self._scripts.get(address.lower())
         if not steps:
             return None

@@ -1,7 +1,10 @@
 """What several scenarios look at."""
 
 import asyncio
+import stat
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 
@@ -41,3 +44,21 @@ async def probe(members: Iterable[Member], path: str) -> list[int]:
 
     async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
         return list(await asyncio.gather(*(ask(member) for member in members)))
+
+
+async def metric(members: Iterable[Member], name: str) -> list[float]:
+    """A figure of each member: the sum of its samples over all labels."""
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        pages = [(await client.get(f"{member.ops_url}/metrics")).text.splitlines() for member in members]
+    samples = (name + " ", name + "{")
+    return [sum(float(line.split()[-1]) for line in page if line.startswith(samples)) for page in pages]
+
+
+def temporary_bytes(member: Member) -> int:
+    """Bytes of a process in files without a name, which only Linux's /proc shows."""
+    total = 0
+    for descriptor in Path(f"/proc/{member.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found = descriptor.stat()
+            total += found.st_size if stat.S_ISREG(found.st_mode) and not found.st_nlink else 0
+    return total
