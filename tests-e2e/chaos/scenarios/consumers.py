@@ -8,10 +8,11 @@ import aio_pika
 import asyncpg
 import httpx
 from aio_pika.abc import AbstractIncomingMessage
-from e2e import roster
+from e2e import evidence, roster
 from e2e.eventually import eventually
 
 from chaos.fault_proxy import COMMIT, Trap
+from chaos.members import WORKERS
 from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.messages import EXCHANGE, channel_of, copy_of
 from chaos.scenarios.seen import idle_transactions
@@ -51,7 +52,7 @@ async def poison_among_healthy_messages(run: Run) -> None:
 
 @scenario("F23")
 async def every_event_comes_six_times(run: Run) -> None:
-    """Each event published five times more, in parallel and again when all is over: one effect each."""
+    """Each event published five times more, in parallel, and again when it is a day old: one effect each."""
     seen: dict[str, AbstractIncomingMessage] = {}
     async with channel_of(run) as channel:
         exchange = await channel.get_exchange(EXCHANGE, ensure=False)
@@ -71,11 +72,53 @@ async def every_event_comes_six_times(run: Run) -> None:
         await run.load()
         await run.scenario.settle()
         await copies.cancel(consumer)
+        await _let_a_day_pass(run)
+        before = run.arena.delivered.count
         await asyncio.gather(*(repeat(message, 1) for message in list(seen.values())))
+
+        async def delivered() -> int:
+            return run.arena.delivered.count - before
+
+        await eventually(delivered, lambda count: count >= len(seen), within=60, what="the old events are delivered")
+        await run.scenario.settle()
+        await _in_every_inbox(run, _AGE_BACK, run.scenario.since)  # for the figures, which count by time
     run.healed()
     run.figures["events"] = len(seen)
     if len(seen) < 3 * run.leads:
         raise VoidRunError(f"only {len(seen)} events were repeated")
+
+
+_AGE = "UPDATE inbox SET received_at = received_at - interval '1 day' WHERE received_at >= $1"
+_AGE_BACK = """
+    UPDATE inbox SET received_at = received_at + interval '1 day'
+    WHERE received_at BETWEEN $1::timestamptz - interval '1 day' AND now() - interval '1 day'
+"""
+_OLD = "INSERT INTO inbox (queue, message_id, received_at) VALUES ('chaos', $1, now() - interval '46 days')"
+
+
+async def _let_a_day_pass(run: Run) -> None:
+    """Make the inboxes a day older, and have each service's housekeeping run: workers do that when they start."""
+    await _in_every_inbox(run, _AGE, run.scenario.since)
+    mark = uuid.uuid4().hex
+    await _in_every_inbox(run, _OLD, mark)
+    for kind in WORKERS:
+        await run.arena.kill(run.arena.of(kind)[0])
+
+    async def left() -> int:
+        counts = [
+            await run.fetch_value(database, "SELECT count(*) FROM inbox WHERE message_id = $1", mark)
+            for database in evidence.DATABASES
+        ]
+        return sum(counts)
+
+    await eventually(left, lambda count: not count, within=60, what="what is past its retention is gone")
+    await run.arena.all_up()
+
+
+async def _in_every_inbox(run: Run, statement: str, value: object) -> None:
+    for database in evidence.DATABASES:
+        async with evidence.database(run.stack, database) as connection:
+            await connection.execute(statement, value)
 
 
 @scenario("F26")
@@ -144,7 +187,7 @@ async def _all_wait(run: Run, count: int) -> None:
 
 @scenario("F54")
 async def dead_letters_are_replayed_twice(run: Run) -> None:
-    """Messages die of a fault of ours; mended and replayed twice, each has its effect once."""
+    """Messages die of a fault of ours; mended, each is replayed and delivered twice, and has its effect once."""
     await _in_mailer(run, "ALTER TABLE deliveries ADD CONSTRAINT chaos CHECK (lead_id::text < '8') NOT VALID")
     try:
         await run.load()
@@ -168,8 +211,25 @@ async def dead_letters_are_replayed_twice(run: Run) -> None:
         replayed = [await _replay_all(staff)]
         await run.reached()
         replayed.append(await _replay_all(staff))
-    run.check(replayed == [doomed, 0], f"{doomed} dead letters, {replayed} replayed")
+        async with evidence.database(run.stack, "intake") as intake:
+            await intake.execute(_OPEN_AGAIN, run.scenario.since)
+        before = run.arena.delivered.count
+        replayed.append(await _replay_all(staff))
+
+        async def delivered() -> int:
+            return run.arena.delivered.count - before
+
+        await eventually(delivered, lambda count: count >= doomed, within=30, what="they are delivered once more")
+    run.check(replayed == [doomed, 0, doomed], f"{doomed} dead letters, {replayed} replayed")
+    await run.scenario.settle()
+    run.check(len(run.arena.smtp.mails) == run.leads, f"{len(run.arena.smtp.mails)} mails for {run.leads} leads")
+    deliveries = await run.fetch_value("mailer", _DELIVERIES, run.scenario.since)
+    run.check(deliveries == run.leads, f"{deliveries} deliveries for {run.leads} leads")
     run.figures["replayed"] = replayed[0]
+
+
+_OPEN_AGAIN = "UPDATE dead_letters SET status = 'open' WHERE last_at >= $1 AND status = 'replayed'"
+_DELIVERIES = "SELECT count(*) FROM deliveries WHERE first_queued_at >= $1"
 
 
 async def _replay_all(staff: httpx.AsyncClient) -> int:
