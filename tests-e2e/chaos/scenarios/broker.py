@@ -7,11 +7,13 @@ import subprocess
 import time
 
 from e2e import broker
-from e2e.eventually import eventually
+from e2e.eventually import PATIENCE, eventually
 
+from chaos.arena import SETTINGS
 from chaos.fault_proxy import PUBLISH, FaultProxy, Trap
 from chaos.members import WORKERS
 from chaos.run import Run, VoidRunError, scenario
+from chaos.scenarios.seen import metric
 from deploy.local.rabbitmq_binaries import find_or_unpack
 
 _POLICY = "/api/policies/%2F/chaos"
@@ -43,19 +45,56 @@ async def a_relay_is_frozen(run: Run) -> None:
 
 
 @scenario("F16")
-async def broker_is_short_of_memory(run: Run) -> None:
-    """A memory alarm: POST is untouched, publishes time out and are said again, all goes on when it is over."""
-    await watermark(run, "absolute", "1")
+async def broker_is_short(run: Run) -> None:
+    """A memory or disk alarm: POST is untouched, relays say that they wait, consumers go on, all drains afterwards."""
+    alarm, set_on, set_off = run.variant((MEMORY_ALARM, DISK_ALARM))
+    mailers = run.arena.of("mailer-worker")
+    await asyncio.gather(*(run.arena.take_down(member.service) for member in mailers))
     try:
-        await eventually(lambda: has_alarm(run), within=30, what="the alarm is on")
-        await run.load()
-        run.check(set(run.scenario.log.statuses()) == {"201"}, f"answers {run.scenario.log.statuses()}")
-        run.figures["slowest_post_s"] = round(run.scenario.log.latencies()[-1], 1)
-        await eventually(lambda: _tried(run), within=60, what="a publish has timed out")
-        run.figures["backlog_peak"] = await _outbox(run, "intake")
+        await run.load(_WAITING)
+        await eventually(
+            lambda: _ready(run), lambda count: count == _WAITING, within=30, what="the mailers' work waits"
+        )
+        usual = run.scenario.log.latencies()[-1]
+        failed = sum(await metric(run.arena.of("intake-worker"), _FAILED))
+        await rabbitmqctl(run, *set_on)
+        try:
+            await eventually(lambda: has_alarm(run, alarm), within=30, what="the alarm is on")
+            on_since = time.monotonic()
+            await run.load(run.leads - _WAITING)
+            run.check(set(run.scenario.log.statuses()) == {"201"}, f"answers {run.scenario.log.statuses()}")
+            slowest = run.scenario.log.latencies()[-1]
+            run.check(slowest < _DEADLINE_S * PATIENCE, f"the slowest POST took {slowest:.1f} s")
+            await eventually(lambda: _tried(run), within=60, what="a publish has timed out")
+            await asyncio.gather(*(run.arena.bring_up(member.service) for member in mailers))
+            await run.mails(_WAITING)  # what was queued before: consumers are not held up
+            await asyncio.sleep(max(0.0, on_since + _ALARM_S - time.monotonic()))  # the alarm's length is the fault
+            if not await has_alarm(run, alarm):
+                raise VoidRunError("the alarm went out by itself")
+            run.check(len(run.arena.smtp.mails) == _WAITING, f"{len(run.arena.smtp.mails)} mails under the alarm")
+            said = sum(await metric(run.arena.of("intake-worker"), _FAILED)) - failed
+            run.check(said > 0, "no relay counts a publish without a confirm")
+            run.figures["backlog_peak"] = await _outbox(run, "intake")
+        finally:
+            await rabbitmqctl(run, *set_off)
     finally:
-        await watermark(run, "0.4")
+        await asyncio.gather(*(run.arena.bring_up(member.service) for member in mailers if member.pid is None))
     run.healed()
+    if not run.figures["backlog_peak"]:
+        raise VoidRunError("nothing was waiting for the broker")
+    run.figures |= {"alarm": alarm, "slowest_post_s": round(slowest, 1), "usual_post_s": round(usual, 1)}
+
+
+MEMORY_ALARM = (
+    "mem_alarm",
+    ("set_vm_memory_high_watermark", "absolute", "1"),
+    ("set_vm_memory_high_watermark", "0.4"),
+)
+DISK_ALARM = ("disk_free_alarm", ("set_disk_free_limit", str(10**15)), ("set_disk_free_limit", "50MB"))
+_ALARM_S = 10.0
+_DEADLINE_S = float(SETTINGS["INTAKE_REQUEST_DEADLINE"])
+_WAITING = 5
+_FAILED = "relay_failed_total"
 
 
 @scenario("F18")
@@ -93,16 +132,24 @@ async def _refused(run: Run) -> int:
     return count
 
 
-async def has_alarm(run: Run) -> bool:
+async def _ready(run: Run) -> int:
+    return (await broker.queues(run.stack))["mailer.outreach ready"]
+
+
+async def has_alarm(run: Run, alarm: str = MEMORY_ALARM[0]) -> bool:
     (node,) = await broker.management(run.stack, "/api/nodes")
-    return bool(node.get("mem_alarm"))  # not there in a node's first moments
+    return bool(node.get(alarm))  # not there in a node's first moments
 
 
 async def watermark(run: Run, *value: str) -> None:
+    await rabbitmqctl(run, "set_vm_memory_high_watermark", *value)
+
+
+async def rabbitmqctl(run: Run, *words: str) -> None:
     node = run.arena.rabbitmq
     process = await asyncio.create_subprocess_exec(
         str(find_or_unpack().server.with_name("rabbitmqctl")),
-        *("-n", "leads@localhost", "set_vm_memory_high_watermark", *value),
+        *("-n", "leads@localhost", *words),
         env={**os.environ, **node.environment()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
