@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from intake_api.lead_status import OPEN
+
 NOT_HEARD_BY_ASSIGNMENT = "between intake-api and assignment-worker: LeadRegistered was not heard"
 NOT_HEARD_BY_MAILER = "between assignment-worker and mailer-worker: LeadAssigned was not heard"
 OUTCOME_NOT_HEARD = "between mailer-worker and intake-api: the outcome of the mail was not heard"
@@ -27,9 +29,17 @@ def diagnose(lead: Mapping[str, Any], dead_letters: Sequence[Mapping[str, Any]],
     if dead_letters:
         first = dead_letters[0]
         return f"dead letter in {first['queue']}: {first['error_type']} at {first['error_place']}; replay or discard it"
+    if lead.get("held_back_by"):
+        return f"at intake-api: {lead['held_back_by']}; is its relay up, or the row parked (outbox_parked_rows)?"
+    if lead["status"] not in OPEN:
+        return f"not stopped: it is {lead['status']}"
     for name, state in states.items():
         if isinstance(state, str) and state.startswith("does not answer"):
             return f"the {name} worker {state}: start it, or what its /readyz misses"
+    return _on_its_way(lead, states)
+
+
+def _on_its_way(lead: Mapping[str, Any], states: Mapping[str, Any]) -> str:
     if lead.get("waiting_reason"):
         return f"not stopped: it waits ({lead['waiting_reason']})"
     if not lead.get("assigned_to"):

@@ -114,7 +114,7 @@ class StuckLeadBody(BaseModel):
 
 
 class LeadState(BaseModel):
-    """Where a lead stands, without anything its prospect sent."""
+    """Where a lead stands and what holds repair back, without anything its prospect sent."""
 
     id: UUID
     status: str
@@ -125,13 +125,14 @@ class LeadState(BaseModel):
     outreach_reason: str | None
     created_at: datetime
     updated_at: datetime
+    held_back_by: str | None = None
 
     model_config = ConfigDict(from_attributes=True)
 
     @classmethod
-    def of(cls, lead: Lead) -> Self:
+    def of(cls, lead: Lead, held_back_by: str | None) -> Self:
         """Encode a lead's state."""
-        return cls.model_validate(lead)
+        return cls.model_validate(lead).model_copy(update={"held_back_by": held_back_by})
 
 
 class StuckLeads(BaseModel):

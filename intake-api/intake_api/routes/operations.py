@@ -31,7 +31,14 @@ from intake_api.use_cases.handle_dead_letters import (
     replay_dead_letter,
     replay_dead_letters,
 )
-from intake_api.use_cases.reconcile import STUCK_PAGE, count_stuck, find_stuck, rebuild_assignment, repair_lead
+from intake_api.use_cases.reconcile import (
+    STUCK_PAGE,
+    count_stuck,
+    find_stuck,
+    held_back_by,
+    rebuild_assignment,
+    repair_lead,
+)
 
 router = APIRouter(prefix="/api/v1", tags=["operations"])
 
@@ -115,7 +122,8 @@ async def get_stuck_leads(
 async def get_lead_state(world: World, operator: Operator, lead_id: UUID) -> LeadState:
     """Show where a lead stands, stuck or not, without anything its prospect sent."""
     async with world.sessions() as session:
-        return LeadState.of(await find_lead(session, lead_id, operator))
+        lead = await find_lead(session, lead_id, operator)
+        return LeadState.of(lead, await held_back_by(session, lead_id))
 
 
 @router.post("/stuck-leads/{lead_id}/repair", response_model=Repaired, responses=problems(401, 403, 404, 422))

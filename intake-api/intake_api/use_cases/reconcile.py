@@ -90,10 +90,23 @@ async def find_stuck(
     )
     found = []
     for lead, unsent, dead, next_at in rows:
-        lacks = "owner" if lead.assigned_to is None and lead.waiting_reason is None else "next mail attempt"
-        held = "an unsent event" if unsent else "an open dead letter" if dead else None
-        found.append(StuckLead(lead.id, lead.status, lacks, lead.updated_at, held, next_at))
+        held = _held_back_by(unsent=unsent, dead=dead)
+        found.append(StuckLead(lead.id, lead.status, _lacks(lead), lead.updated_at, held, next_at))
     return found
+
+
+async def held_back_by(session: AsyncSession, lead_id: UUID) -> str | None:
+    """What keeps the reconciler's hands off a lead, stuck or not, if anything."""
+    row = (await session.execute(select(_UNSENT.label("unsent"), _DEAD.label("dead")).where(Lead.id == lead_id))).one()
+    return _held_back_by(unsent=row.unsent, dead=row.dead)
+
+
+def _held_back_by(*, unsent: bool, dead: bool) -> str | None:
+    return "an unsent event" if unsent else "an open dead letter" if dead else None
+
+
+def _lacks(lead: Lead) -> str:
+    return "owner" if lead.assigned_to is None and lead.waiting_reason is None else "next mail attempt"
 
 
 async def repair_lead(sessions: Sessions, lead_id: UUID, stuck_after: float, *, forced: bool = False) -> bool:
@@ -119,7 +132,7 @@ async def repair_lead(sessions: Sessions, lead_id: UUID, stuck_after: float, *, 
         await _state_again(session, lead)
         await session.execute(_count_repair(lead_id))
     REPAIRS.inc()
-    log.info("lead_repaired", lead_id=str(lead_id))
+    log.info("lead_repaired", lead_id=str(lead_id), lacks=_lacks(lead))
     return True
 
 

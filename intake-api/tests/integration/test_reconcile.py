@@ -8,6 +8,7 @@ import httpx
 import pytest
 from intake_api.use_cases import reconcile as module
 from intake_api.use_cases.reconcile import find_stuck, rebuild_assignment, reconcile, repair_lead
+from structlog.testing import capture_logs
 
 from .conftest import Intake
 from .test_change_lead import new_attorney, new_lead
@@ -72,7 +73,10 @@ async def test_repair_states_the_lead_and_changes_nothing_of_it(intake: Intake, 
     for lead in (ownerless, owned):
         await age(intake, lead)
     before = await intake.database.fetch("SELECT * FROM leads ORDER BY id")
-    assert await reconcile(intake.sessions, AFTER) == 2
+    with capture_logs() as logs:
+        assert await reconcile(intake.sessions, AFTER) == 2
+    lacking = {line["lead_id"]: line["lacks"] for line in logs if line["event"] == "lead_repaired"}
+    assert lacking == {ownerless: "owner", owned: "next mail attempt"}
     events = {event["lead_id"]: event for event in await said(intake)}
     assert (events[ownerless]["type"], events[ownerless]["attorney"]) == ("lead.registered.v1", None)
     assert (events[owned]["type"], events[owned]["attorney"]["id"]) == ("lead.reassigned.v1", ada)
@@ -95,8 +99,10 @@ async def test_repair_waits_longer_each_time_up_to_six_hours(intake: Intake) -> 
     assert [int(wait) for wait in waits] == [15, 30, 60, 120, 240, 360, 360]
 
 
-async def test_repair_is_held_back_by_an_unsent_event_and_by_a_dead_letter(intake: Intake) -> None:
-    unsent, dead = await new_lead(intake), await new_lead(intake)
+async def test_repair_is_held_back_by_an_unsent_event_and_by_a_dead_letter(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
+    unsent, dead, free = await new_lead(intake), await new_lead(intake), await new_lead(intake)
     await bury(intake, lead_id=UUID(dead))
     await intake.database.execute(
         "INSERT INTO outbox (event_id, type, exchange, routing_key, correlation_id, headers, body, lead_id) "
@@ -109,6 +115,8 @@ async def test_repair_is_held_back_by_an_unsent_event_and_by_a_dead_letter(intak
     async with intake.sessions() as session:
         held = {str(one.lead_id): one.held_back_by for one in await find_stuck(session, AFTER)}
     assert held == {unsent: "an unsent event", dead: "an open dead letter"}
+    for lead, why in {**held, free: None}.items():
+        assert (await staff.get(f"/api/v1/stuck-leads/{lead}")).json()["held_back_by"] == why
 
 
 async def test_too_many_wait_for_an_operator(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,13 @@ def delivery(state: str, kind: str = "welcome") -> dict[str, str]:
             },
             "deliveries deferred",
         ),
+        ({**OPEN, "held_back_by": "an unsent event"}, {"assignment": UNKNOWN, "mailer": UNKNOWN}, "an unsent event"),
+        (
+            {**OPEN, "status": "quarantined"},
+            {"assignment": UNKNOWN, "mailer": UNKNOWN},
+            "not stopped: it is quarantined",
+        ),
+        ({**OPEN, "status": "declined"}, {"assignment": UNKNOWN, "mailer": UNKNOWN}, "not stopped: it is declined"),
         ({**OWNED, "status": "reached_out"}, {"assignment": {"state": "assigned"}, "mailer": {}}, "not stopped"),
     ],
 )
