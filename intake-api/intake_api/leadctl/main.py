@@ -154,6 +154,18 @@ def repair(lead_id: str, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+def _rebuild_assignment(connection: Connection) -> dict[str, int]:
+    """Batch by batch, with a line on stderr for each."""
+    said, after = {"attorneys": 0, "leads": 0}, None
+    while True:
+        batch = connection.request("POST", "/operations/rebuild-assignment", params={"after": after})
+        said = {name: count + batch[name] for name, count in said.items()}
+        typer.echo(f"leadctl: {said['leads']} leads so far", err=True)
+        after = batch["next_after"]
+        if after is None:
+            return said
+
+
 @app.command("reconcile")
 def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be repaired.")] = False,
@@ -167,8 +179,8 @@ def reconcile(
             raise Trouble("--rebuild takes: assignment")
         if dry_run:
             raise Trouble("--rebuild knows no --dry-run: leave one of them out")
-        result = connection.request("POST", "/operations/rebuild-assignment")
-        output.say(result, f"said {result['attorneys']} attorneys and {result['leads']} open leads again")
+        said = _rebuild_assignment(connection)
+        output.say(said, f"said {said['attorneys']} attorneys and {said['leads']} open leads again")
         return
     found = []
     for item in _stuck_leads(connection):

@@ -150,7 +150,8 @@ class Repaired(BaseModel):
 
 
 class Rebuilt(BaseModel):
-    """How many attorneys and open leads were said again."""
+    """How many attorneys and open leads this call said again; ``next_after`` is null when these were the last."""
 
     attorneys: int
     leads: int
+    next_after: UUID | None

@@ -132,8 +132,11 @@ async def post_repair(world: World, _operator: Operator, lead_id: UUID) -> Repai
     return Repaired(repaired=await repair_lead(world.sessions, lead_id, world.settings.stuck_after, forced=True))
 
 
-@router.post("/operations/rebuild-assignment", response_model=Rebuilt, responses=problems(401, 403))
-async def post_rebuild_assignment(world: World, _operator: Operator) -> Rebuilt:
-    """Say every attorney and every open lead again, for an assignment database that was lost."""
-    attorneys, leads = await rebuild_assignment(world.sessions)
-    return Rebuilt(attorneys=attorneys, leads=leads)
+@router.post("/operations/rebuild-assignment", response_model=Rebuilt, responses=problems(401, 403, 422))
+async def post_rebuild_assignment(world: World, _operator: Operator, after: UUID | None = None) -> Rebuilt:
+    """Say every attorney and every open lead again, for an assignment database that was lost.
+
+    Call again with the answer's ``next_after`` as ``after`` until it is null.
+    """
+    attorneys, leads, next_after = await rebuild_assignment(world.sessions, after)
+    return Rebuilt(attorneys=attorneys, leads=leads, next_after=next_after)

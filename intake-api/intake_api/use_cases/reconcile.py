@@ -151,28 +151,25 @@ async def reconcile(sessions: Sessions, stuck_after: float) -> int:
     return said
 
 
-async def rebuild_assignment(sessions: Sessions) -> tuple[int, int]:
-    """Say every attorney and every open lead again: an emptied assignment database is whole afterwards.
+async def rebuild_assignment(sessions: Sessions, after: UUID | None = None) -> tuple[int, int, UUID | None]:
+    """Say every attorney and the first `REBUILD_BATCH` open leads again, or with ``after`` the leads that follow.
 
-    Returns how many attorneys and leads were said.
+    Called until there is no next, it makes an emptied assignment database whole. Returns how many attorneys and
+    leads were said, and what to give as ``after`` next.
     """
-    attorneys = await restate_attorneys(sessions)
-    leads, last = 0, UUID(int=0)
-    while True:
-        async with sessions.begin() as session:
-            found = await session.scalars(
-                select(Lead)
-                .where(Lead.status.in_(OPEN), Lead.id > last)
-                .order_by(Lead.id)
-                .limit(REBUILD_BATCH)
-                .with_for_update()
-            )
-            batch = found.all()
-            for lead in batch:
-                await _state_again(session, lead)
-        if not batch:
-            return attorneys, leads
-        leads, last = leads + len(batch), batch[-1].id
+    attorneys = await restate_attorneys(sessions) if after is None else 0
+    async with sessions.begin() as session:
+        found = await session.scalars(
+            select(Lead)
+            .where(Lead.status.in_(OPEN), Lead.id > (after or UUID(int=0)))
+            .order_by(Lead.id)
+            .limit(REBUILD_BATCH)
+            .with_for_update()
+        )
+        batch = found.all()
+        for lead in batch:
+            await _state_again(session, lead)
+    return attorneys, len(batch), batch[-1].id if len(batch) == REBUILD_BATCH else None
 
 
 async def _state_again(session: AsyncSession, lead: Lead) -> None:

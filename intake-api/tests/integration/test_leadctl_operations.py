@@ -8,6 +8,7 @@ import httpx
 import pytest
 from intake_api.models import Lead
 from intake_api.routes import operations
+from intake_api.use_cases import reconcile
 from service_chassis.database import make_engine, make_sessions
 from service_chassis.ops import ops_app
 from starlette.responses import PlainTextResponse
@@ -101,3 +102,15 @@ async def test_reconcile_repairs_the_leads_of_every_page(
 async def test_a_cursor_that_is_none_of_ours_is_refused(staff: httpx.AsyncClient) -> None:
     answer = await staff.get("/api/v1/stuck-leads", params={"cursor": "x"})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
+
+
+async def test_a_rebuild_goes_on_batch_by_batch(
+    intake: Intake, staff: httpx.AsyncClient, leadctl: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "REBUILD_BATCH", 2)
+    leads = {await new_lead(intake) for _ in range(5)}
+    code, out, err = await leadctl.run("reconcile", "--rebuild", "assignment", "--json")
+    assert (code, json.loads(out)) == (0, {"attorneys": 0, "leads": 5})
+    assert err.splitlines() == [f"leadctl: {so_far} leads so far" for so_far in (2, 4, 5)]
+    rows = await intake.database.fetch("SELECT lead_id FROM outbox")
+    assert sorted(str(row["lead_id"]) for row in rows) == sorted(leads)
