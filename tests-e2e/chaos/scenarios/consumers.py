@@ -93,12 +93,17 @@ _AGE_BACK = """
     UPDATE inbox SET received_at = received_at + interval '1 day'
     WHERE received_at BETWEEN $1::timestamptz - interval '1 day' AND now() - interval '1 day'
 """
+_DAY_OLD = """
+    SELECT count(*) FROM inbox
+    WHERE received_at BETWEEN $1::timestamptz - interval '1 day' AND now() - interval '1 day'
+"""
 _OLD = "INSERT INTO inbox (queue, message_id, received_at) VALUES ('chaos', $1, now() - interval '46 days')"
 
 
 async def _let_a_day_pass(run: Run) -> None:
     """Make the inboxes a day older, and have each service's housekeeping run: workers do that when they start."""
     await _in_every_inbox(run, _AGE, run.scenario.since)
+    aged = [await run.fetch_value(database, _DAY_OLD, run.scenario.since) for database in evidence.DATABASES]
     mark = uuid.uuid4().hex
     await _in_every_inbox(run, _OLD, mark)
     for kind in WORKERS:
@@ -112,6 +117,8 @@ async def _let_a_day_pass(run: Run) -> None:
         return sum(counts)
 
     await eventually(left, lambda count: not count, within=60, what="what is past its retention is gone")
+    kept = [await run.fetch_value(database, _DAY_OLD, run.scenario.since) for database in evidence.DATABASES]
+    run.check(kept == aged and all(aged), f"of {aged} messages of yesterday the inboxes know {kept}")
     await run.arena.all_up()
 
 
