@@ -20,7 +20,7 @@ from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 
 from service_chassis import telemetry
-from service_chassis.broker_link import CONNECT_TIMEOUT_S, broker_urls, with_heartbeat
+from service_chassis.broker_link import CONNECT_TIMEOUT_S, broker_urls, confirmed, with_heartbeat
 from service_chassis.database import Sessions
 from service_chassis.hearing import Probe, QueueHearer, Subscription
 from service_chassis.lenient_amqp import accept_any_message
@@ -96,21 +96,19 @@ class Consumer:
         connection: AbstractConnection | None = None
         try:
             async with asyncio.timeout(START_S):
-                connection = await broker.connect()
-                await broker.start()
+                connection = await confirmed(broker.connect(), START_S)
+                await confirmed(broker.start(), START_S)
             self.is_connected = True
             log.info("consuming", queues=sorted(self._hearers))
             await self._until_over(connection, stop)
         finally:
             self.is_connected = False
             with contextlib.suppress(Exception):  # a broken link may fail to close in any way; it is dropped
-                async with asyncio.timeout(self._settings.consumer_grace + STOP_S):
-                    await broker.stop()
+                await confirmed(broker.stop(), self._settings.consumer_grace + STOP_S)
             if connection is not None:
                 # A stop that was given up leaves a connection that reconnects for ever and keeps what it is sent.
                 with contextlib.suppress(Exception):
-                    async with asyncio.timeout(CLOSE_S):
-                        await connection.close()
+                    await confirmed(connection.close(), CLOSE_S)
 
     async def _until_over(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         good_at = time.monotonic()

@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
 from shared_schemas.topology import EXCHANGE, QUEUES
 
-from service_chassis.broker_link import PUBLISHER_CHANNEL, broker_urls, connect
+from service_chassis.broker_link import PUBLISHER_CHANNEL, broker_urls, confirmed, connect
 
 
 class TopologyMismatchError(Exception):
@@ -51,16 +51,19 @@ async def declare_once(amqp_urls: str, seconds: float = 10.0) -> None:
     last: BaseException | None = None
     for url in broker_urls(amqp_urls):
         try:
-            async with asyncio.timeout(seconds):
-                connection = await connect(url)
-                try:
-                    await declare(await connection.channel(**PUBLISHER_CHANNEL))
-                finally:
-                    await connection.close()
+            await confirmed(_declare_at(url), seconds)
             return
         except (AMQPError, OSError, TimeoutError) as error:
             last = error
     raise ConnectionError(f"no RabbitMQ node answered ({type(last).__name__})") from last
+
+
+async def _declare_at(url: str) -> None:
+    connection = await connect(url)
+    try:
+        await declare(await connection.channel(**PUBLISHER_CHANNEL))
+    finally:
+        await connection.close()
 
 
 def main() -> int:

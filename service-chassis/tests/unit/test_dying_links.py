@@ -3,11 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
 import pytest
+from faststream.rabbit import RabbitBroker
 from service_chassis.broker_link import PublishingLink
+from service_chassis.consumer import Consumer
+from service_chassis.database import Sessions
+from service_chassis.settings import ConsumerGroup
+from service_chassis.topology import declare_once
 
 URL = "amqp://nobody:x@127.0.0.1:1/"
 
@@ -66,6 +71,39 @@ async def test_dropping_a_link_that_dies_of_it_raises_nothing(monkeypatch: pytes
     await opened.channel()
     await opened.drop()
     assert not opened.is_open
+
+
+@pytest.mark.parametrize("step", ["connect", "channel", "close"])
+async def test_a_link_that_dies_while_the_topology_is_declared_is_a_lost_link(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service_chassis.topology.declare", answers(None))
+    link(monkeypatch, **{step: dies})
+    with pytest.raises(ConnectionError, match="no RabbitMQ node answered"):
+        await declare_once(URL)
+
+
+@pytest.mark.parametrize("step", ["connect", "start", "stop", "close"])
+async def test_a_link_that_dies_under_a_session_does_not_end_the_consumer(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, reached = asyncio.Event(), []
+
+    async def dies_and_stops(*_words: object, **_names: object) -> Any:
+        reached.append(step)
+        stop.set()
+        raise asyncio.CancelledError
+
+    async def stops(*_words: object, **_names: object) -> None:
+        stop.set()
+
+    connection = SimpleNamespace(close=dies_and_stops if step == "close" else answers(None))
+    steps = {"connect": answers(connection), "start": stops, "stop": answers(None), step: dies_and_stops}
+    for name in ("connect", "start", "stop"):
+        monkeypatch.setattr(RabbitBroker, name, steps[name])
+    monkeypatch.setattr("service_chassis.consumer.declare_once", answers(None))
+    await Consumer(URL, [], cast(Sessions, None), ConsumerGroup(), answers(None), "test").run(stop)
+    assert reached == [step]
 
 
 @pytest.mark.parametrize("step", ["connect", "channel", "on_open"])
