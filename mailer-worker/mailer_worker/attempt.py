@@ -43,8 +43,9 @@ async def _send(attempt: Attempt, sessions: Sessions, mail_sender: MailSender) -
     async def before_data() -> bool:
         nonlocal may_be_sent
         async with sessions.begin() as session:
-            may_be_sent = await is_still_wanted(session, attempt)
-        return may_be_sent
+            is_wanted = await is_still_wanted(session, attempt)
+        may_be_sent = is_wanted  # only now: if this transaction cannot end, DATA never begins
+        return is_wanted
 
     try:
         return await mail_sender.send(attempt.mail, before_data)
@@ -63,16 +64,25 @@ async def _send(attempt: Attempt, sessions: Sessions, mail_sender: MailSender) -
 async def _settle(
     attempt: Attempt, outcome: Outcome, sessions: Sessions, settings: MailerSettings, until: float
 ) -> bool:
-    """Commit the outcome, trying again while the lease lasts: an unwritten `sent` would be sent again."""
+    """Commit the outcome, trying again while the database is away: an unwritten `sent` would be sent again.
+
+    After ``until`` any other error ends it, and so does any error in an attempt that was cut.
+    """
     while True:
         try:
             async with sessions.begin() as session:
                 return await settle_attempt(session, attempt, outcome, settings)
         except Exception as error:
             log.warning("attempt_not_settled", **telemetry.log_fields(error))
-            if time.monotonic() >= until:
+            is_away = is_dependency_away(error) or is_statement_cancelled(error)
+            if time.monotonic() >= until and (not is_away or _is_cut()):
                 return False
             await asyncio.sleep(SETTLE_AGAIN_S)
+
+
+def _is_cut() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _word(outcome: Outcome) -> str:

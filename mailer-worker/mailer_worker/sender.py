@@ -6,6 +6,7 @@ Woken in process, by NOTIFY and by its tick. It ends when what is in flight has 
 import asyncio
 import contextlib
 import time
+from uuid import UUID
 
 import structlog
 from service_chassis import telemetry
@@ -44,7 +45,7 @@ class Sender:
         self._settings = settings
         self._circuit = Circuit(settings.circuit_probe_interval)
         self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], UUID] = {}
         self._probe: asyncio.Task[None] | None = None
         self._turned_at = time.monotonic()
         self.pulse = Pulse()
@@ -100,7 +101,7 @@ class Sender:
         if time.monotonic() - self._cleaned_at < self._settings.sender_tick:
             return
         async with self._sessions.begin() as session:
-            lost = await recover_lost(session, self._settings)
+            lost = await recover_lost(session, self._settings, self._running.values())
             await finish_erasures(session)
         self._cleaned_at = time.monotonic()
         if lost:
@@ -112,7 +113,7 @@ class Sender:
                 attempts = await claim_deliveries(session, self._writer, self._settings, free)
             for attempt in attempts:
                 task = asyncio.create_task(self._run(attempt), name=f"attempt-{attempt.delivery_id}")
-                self._running.add(task)
+                self._running[task] = attempt.delivery_id
                 task.add_done_callback(self._ended)
             if not attempts:
                 break
@@ -123,7 +124,7 @@ class Sender:
             log.error("relay_away", stage=outcome.stage, code=outcome.code)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("attempt_task_died", **telemetry.log_fields(error))
         self.wake()

@@ -53,6 +53,12 @@ def mark_ambiguous(delivery: Delivery) -> None:
     delivery.ambiguous_attempts += 1
 
 
+def unmark_ambiguous(delivery: Delivery) -> None:
+    """The attempt that was taken for lost is only late: how it ended is known now."""
+    delivery.ambiguous_attempts -= 1
+    delivery.ambiguous = delivery.ambiguous_attempts > 0
+
+
 def unfreeze(delivery: Delivery) -> None:
     """Free the rendered mail, unless a copy of it may be out already."""
     if not delivery.ambiguous:

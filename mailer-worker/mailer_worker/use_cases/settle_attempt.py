@@ -1,13 +1,16 @@
 """What becomes of a delivery when an attempt has ended, or has been lost.
 
-Every write is guarded by ``state = 'sending' AND attempt = n``: an attempt that outlived its lease changes nothing.
+Every write is guarded by the attempt's number, and by ``sending`` or, when the lease ran out, by nothing having been
+done since: an attempt that comes late tells what nobody knew, or changes nothing.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 from service_chassis import outbox
 from shared_schemas.events import LeadReachedOut
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -23,11 +26,14 @@ PUT_BACK = "put_back"
 LOST = "lost"
 
 
+_IS_LOST = and_(Delivery.state == DeliveryState.DEFERRED, Delivery.reason == LOST)
+
+
 def _is_this(attempt: Attempt) -> ColumnElement[bool]:
     return and_(
         Delivery.id == attempt.delivery_id,
         Delivery.attempt == attempt.number,
-        Delivery.state == DeliveryState.SENDING,
+        or_(Delivery.state == DeliveryState.SENDING, _IS_LOST),
     )
 
 
@@ -47,6 +53,8 @@ async def settle_attempt(session: AsyncSession, attempt: Attempt, outcome: Outco
         delivery = await session.scalar(select(Delivery).where(_is_this(attempt)).with_for_update())
         settled = delivery is not None
         if delivery is not None:
+            if delivery.state == DeliveryState.DEFERRED:
+                transitions.unmark_ambiguous(delivery)
             await _settle_unsent(session, delivery, outcome, settings)
     if not settled:
         await release_erased(session, attempt.delivery_id, attempt.number)
@@ -66,6 +74,8 @@ async def _settle_sent(session: AsyncSession, attempt: Attempt, outcome: Sent) -
                 sent_at=func.clock_timestamp(),
                 lease_until=None,
                 next_attempt_at=None,
+                ambiguous=case((_IS_LOST, Delivery.ambiguous_attempts > 1), else_=Delivery.ambiguous),
+                ambiguous_attempts=case((_IS_LOST, Delivery.ambiguous_attempts - 1), else_=Delivery.ambiguous_attempts),
             )
             .returning(
                 Delivery.lead_id,
@@ -160,11 +170,19 @@ def _end_cancelled(delivery: Delivery) -> None:
     transitions.cancel(delivery)
 
 
-async def recover_lost(session: AsyncSession, settings: SenderGroup) -> int:
-    """Take back the attempts whose lease ran out: nobody knows how they ended. Returns how many."""
+async def recover_lost(session: AsyncSession, settings: SenderGroup, running: Collection[UUID] = ()) -> int:
+    """Take back the attempts whose lease ran out: nobody knows how they ended. Returns how many.
+
+    ``running``: the deliveries that this process is at, and will settle itself.
+    """
     lost = await session.scalars(
         select(Delivery)
-        .where(HAS_LEASE, Delivery.state == DeliveryState.SENDING, Delivery.lease_until < func.now())
+        .where(
+            HAS_LEASE,
+            Delivery.state == DeliveryState.SENDING,
+            Delivery.lease_until < func.now(),
+            Delivery.id.not_in(running),
+        )
         .with_for_update(skip_locked=True)
     )
     deliveries = lost.all()

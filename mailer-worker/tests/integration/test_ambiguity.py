@@ -88,6 +88,24 @@ async def test_an_attempt_that_outlived_its_lease_writes_nothing(bench: Bench, r
     assert (delivery.state, delivery.attempt, await bench.said()) == ("sending", current.number, [])
 
 
+@pytest.mark.parametrize(("reply", "state"), [("", "sent"), ("450 later", "deferred"), ("554 no", "failed")])
+async def test_an_attempt_taken_for_lost_still_tells_how_it_ended_before_another_begins(
+    bench: Bench, relay: ScriptedRelay, reply: str, state: str
+) -> None:
+    relay.script[bench.address].append(Step("dot", reply, "hang"))
+    await bench.hear(bench.assigned())
+    (attempt,) = await bench.claim()
+    late = asyncio.create_task(bench.run(attempt))
+    await relay.reached.wait()
+    await bench.end_leases()
+    assert await bench.recover() == 1
+    relay.hold.set()
+    await late
+    delivery = await bench.delivery()
+    assert (delivery.state, delivery.ambiguous, delivery.ambiguous_attempts) == (state, False, 0)
+    assert (len(await bench.said()), await bench.send_due()) == (1, [])
+
+
 async def test_an_attempt_out_of_its_lease_stops_before_data(bench: Bench, relay: ScriptedRelay) -> None:
     await bench.hear(bench.assigned())
     (attempt,) = await bench.claim()

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from mailer_worker.attempt import run_attempt
+from mailer_worker.mail_sender import Ambiguous
 from mailer_worker.repository import CHANNEL
 from mailer_worker.use_cases.clear_contact_data import clear_contact_data
 from service_chassis.database import Sessions
@@ -98,29 +100,92 @@ async def test_an_outcome_is_written_once_the_database_answers_again(bench: Benc
     assert [one.ambiguous for one in await bench.said()] == [False]
 
 
-class FailingAt:
-    """Sessions of a database that fails once: at the given transaction (1: the check before DATA)."""
+async def test_an_outcome_is_written_after_the_lease_too_if_only_the_database_was_away(
+    bench: Bench, relay: ScriptedRelay
+) -> None:
+    await bench.hear(bench.assigned())
+    (attempt,) = await bench.claim()
+    bench.change(smtp_lease=0.0)
+    flaky = FailingAt(bench.sessions, 2)
+    await run_attempt(attempt, cast(Sessions, flaky), bench.smtp, bench.settings)
+    assert (flaky.begun, (await bench.delivery()).state, len(relay.received)) == (3, "sent", 1)
 
-    def __init__(self, sessions: Sessions, number: int, error: Exception | None = None) -> None:
+
+async def test_after_the_lease_a_broken_statement_is_not_tried_for_ever(bench: Bench) -> None:
+    await bench.hear(bench.assigned())
+    (attempt,) = await bench.claim()
+    bench.change(smtp_lease=0.0)
+    flaky = FailingAt(bench.sessions, 2, ValueError())
+    await run_attempt(attempt, cast(Sessions, flaky), bench.smtp, bench.settings)
+    assert (flaky.begun, (await bench.delivery()).state) == (2, "sending")
+
+
+async def test_after_the_lease_an_attempt_that_was_cut_does_not_wait_for_the_database(
+    bench: Bench, relay: ScriptedRelay
+) -> None:
+    relay.script[bench.address].append(Step("dot", accident="hang"))
+    await bench.hear(bench.assigned())
+    (attempt,) = await bench.claim()
+    bench.change(smtp_lease=0.0)
+    flaky = FailingAt(bench.sessions, 2)
+    running = asyncio.create_task(run_attempt(attempt, cast(Sessions, flaky), bench.smtp, bench.settings))
+    await relay.reached.wait()
+    running.cancel()
+    assert (await running, flaky.begun) == (Ambiguous("stopped"), 2)
+
+
+async def test_a_process_does_not_take_its_own_late_attempt_for_lost(bench: Bench, relay: ScriptedRelay) -> None:
+    bench.change(smtp_deadline=10.0)
+    relay.script[bench.address].append(Step("dot", accident="hang"))
+    dead = bench.assigned(lead_id=uuid4(), email="dead@p.example")
+    await bench.hear(dead)
+    await bench.claim()
+    await bench.hear(bench.assigned())
+    async with bench.sending():
+        await relay.reached.wait()
+        await bench.end_leases()
+        await bench.until(lambda found: found[0].state == "sent", lead_id=dead.lead_id)
+        relay.hold.set()
+        (late,) = await bench.until(lambda found: found[0].state == "sent")
+    assert (late.attempt, late.ambiguous, len(relay.mails_to(bench.address))) == (1, False, 1)
+
+
+class FailingAt:
+    """Sessions of a database that fails once: at the given transaction (1: the check before DATA), or at its end."""
+
+    def __init__(
+        self, sessions: Sessions, number: int, error: Exception | None = None, *, at_end: bool = False
+    ) -> None:
         self._sessions = sessions
         self._number = number
         self._error = error or ConnectionError()
+        self._at_end = at_end
         self.begun = 0
 
     def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
         self.begun += 1
-        if self.begun == self._number:
-            raise self._error
-        return self._sessions.begin()
+        if self.begun != self._number:
+            return self._sessions.begin()
+        if self._at_end:
+            return self._begin_and_fail()
+        raise self._error
+
+    @asynccontextmanager
+    async def _begin_and_fail(self) -> AsyncIterator[AsyncSession]:
+        async with self._sessions.begin() as session:
+            yield session
+        raise self._error
 
 
+@pytest.mark.parametrize("at_end", [False, True], ids=["", "at its end"])
 @pytest.mark.parametrize("error", [ConnectionError(), asyncpg.QueryCanceledError("too slow")], ids=repr)
 async def test_a_database_away_or_slow_at_the_last_check_puts_the_delivery_back_unsent(
-    bench: Bench, relay: ScriptedRelay, error: Exception
+    bench: Bench, relay: ScriptedRelay, error: Exception, at_end: bool
 ) -> None:
     await bench.hear(bench.assigned())
     (attempt,) = await bench.claim()
-    await run_attempt(attempt, cast(Sessions, FailingAt(bench.sessions, 1, error)), bench.smtp, bench.settings)
+    flaky = FailingAt(bench.sessions, 1, error, at_end=at_end)
+    await run_attempt(attempt, cast(Sessions, flaky), bench.smtp, bench.settings)
     delivery = await bench.delivery()
     assert (relay.received, delivery.state, delivery.ambiguous, delivery.attempts_made) == ([], "deferred", False, 0)
     await bench.send_due()
