@@ -122,14 +122,14 @@ async def _settle_unsent(session: AsyncSession, delivery: Delivery, outcome: Out
     if not isinstance(outcome, DefinitelyNotSent):
         delivery.attempts_made -= 1
     if isinstance(outcome, DefinitelyNotSent) and outcome.permanent:
-        transitions.fail(delivery, "refused", outcome.code)
+        _fail(delivery, "refused", outcome.code)
         if outcome.is_about_address and recipient is not None:
             await repository.suppress(session, settings.suppression_key, recipient, "refused", outcome.code)
     elif delivery.cancel_requested:
         _end_cancelled(delivery)
     elif isinstance(outcome, DefinitelyNotSent):
         if retry_policy.is_expired(delivery.first_queued_at, now, settings.expire_after):
-            transitions.fail(delivery, "expired", outcome.code)
+            _fail(delivery, "expired", outcome.code)
         else:
             delay = retry_policy.delay_after(delivery.attempts_made, settings.retry_first, settings.retry_longest)
             transitions.defer(delivery, outcome.reason, now + timedelta(seconds=delay))
@@ -151,9 +151,9 @@ async def _settle_ambiguous(session: AsyncSession, delivery: Delivery, reason: s
         _end_cancelled(delivery)
         return
     if settings.ambiguous_policy == "hold" or delivery.ambiguous_attempts >= settings.ambiguous_limit:
-        transitions.fail(delivery, "held")
+        _fail(delivery, "held")
     elif retry_policy.is_expired(delivery.first_queued_at, now, settings.expire_after):
-        transitions.fail(delivery, "expired")
+        _fail(delivery, "expired")
     elif reason == LOST:
         # Its lease was wait enough; the next event comes with the attempt that follows at once.
         transitions.defer(delivery, LOST, now)
@@ -162,6 +162,11 @@ async def _settle_ambiguous(session: AsyncSession, delivery: Delivery, reason: s
         delay = retry_policy.delay_after(delivery.attempts_made, settings.retry_first, settings.retry_longest)
         transitions.defer(delivery, "ambiguous", now + timedelta(seconds=delay))
     await say(session, delivery)
+
+
+def _fail(delivery: Delivery, reason: str, smtp_code: int | None = None) -> None:
+    transitions.fail(delivery, reason, smtp_code)
+    metrics.MAILS.labels(f"failed_{reason}").inc()
 
 
 def _end_cancelled(delivery: Delivery) -> None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from mailer_worker.mail_sender import RELAYING_DENIED, RelayAway
 from mailer_worker.models import Delivery, Suppression
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from shared_schemas.events import LeadReachedOut, OutreachDeferred, OutreachFailed
 from sqlalchemy import select
@@ -103,6 +104,7 @@ async def test_a_deferred_delivery_is_not_attempted_before_its_time(bench: Bench
 
 
 async def test_a_mail_put_off_for_two_days_has_expired(bench: Bench, relay: ScriptedRelay) -> None:
+    before = REGISTRY.get_sample_value("mailer_mails_total", {"outcome": "failed_expired"}) or 0
     relay.script[bench.address].append(Step("rcpt", "450 later"))
     await bench.hear(bench.assigned())
     await bench.sql("UPDATE deliveries SET first_queued_at = now() - interval '48 hours'")
@@ -110,6 +112,7 @@ async def test_a_mail_put_off_for_two_days_has_expired(bench: Bench, relay: Scri
     (said,) = await bench.said()
     assert isinstance(said, OutreachFailed)
     assert (said.reason, said.smtp_code, said.attempts) == ("expired", 450, 1)
+    assert REGISTRY.get_sample_value("mailer_mails_total", {"outcome": "failed_expired"}) == before + 1
     assert await bench.send_due() == []
 
 
