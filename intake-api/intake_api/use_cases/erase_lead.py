@@ -5,6 +5,7 @@ LeadErased. The resume objects are named in the tombstone and deleted after the 
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -14,8 +15,8 @@ import structlog
 from service_chassis import outbox
 from service_chassis.database import Sessions
 from service_chassis.outbox import outbox as outbox_table
-from shared_schemas.events import LeadErased
-from sqlalchemy import ColumnElement, CursorResult, Delete, Select, delete, exists, func, or_, select
+from shared_schemas.events import AttorneyChanged, LeadErased
+from sqlalchemy import ColumnElement, CursorResult, Delete, Select, and_, delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -153,17 +154,13 @@ async def _delete_rows(
     session: AsyncSession, lead_id: UUID, addresses: Sequence[str], hash_recipient: HashRecipient
 ) -> dict[str, int]:
     """Delete all that is the lead's; return the numbers of rows, by table."""
-    words = (str(lead_id), *addresses)
     submissions = select(Submission.id).where(Submission.lead_id == lead_id)
     hashes = {hash_recipient(address.strip().lower()) for address in addresses}
     statements: list[tuple[str, Delete]] = [
         ("capture_log", delete(CaptureAttempt).where(CaptureAttempt.recipient_hash.in_(hashes))),
         ("idempotency_keys", delete(IdempotencyKey).where(IdempotencyKey.submission_id.in_(submissions))),
-        ("dead_letters", delete(DeadLetter).where(or_(DeadLetter.lead_id == lead_id, _says(DeadLetter.body, words)))),
-        (
-            "outbox",
-            delete(outbox_table).where(or_(outbox_table.c.lead_id == lead_id, _says(outbox_table.c.body, words))),
-        ),
+        ("dead_letters", delete(DeadLetter).where(_of_lead(lead_id, addresses))),
+        ("outbox", delete(outbox_table).where(_unsent_of_lead(lead_id, addresses))),
         ("link_wishes", delete(ProspectLink).where(ProspectLink.email_key.in_(addresses))),
         *((table.name, delete(table).where(condition)) for table, condition in rows_of_lead(lead_id)),
     ]
@@ -174,13 +171,40 @@ async def _delete_rows(
     return counts
 
 
-def _says(body: ColumnElement[bytes] | InstrumentedAttribute[bytes], words: Sequence[str]) -> ColumnElement[bool]:
-    """Whether a raw body holds one of the words, as typed or as JSON writes them, whatever the case."""
+def _of_lead(lead_id: UUID, addresses: Sequence[str]) -> ColumnElement[bool]:
+    """Dead letters of the lead. What names another lead that is still there is that lead's, whatever it says."""
+    of_nobody = or_(DeadLetter.lead_id.is_(None), ~exists().where(Lead.id == DeadLetter.lead_id))
+    return or_(DeadLetter.lead_id == lead_id, and_(of_nobody, _says(DeadLetter.body, lead_id, addresses)))
+
+
+def _unsent_of_lead(lead_id: UUID, addresses: Sequence[str]) -> ColumnElement[bool]:
+    """Unsent events of the lead, and those of no lead that say its id or address; never an attorney's own."""
+    row = outbox_table.c
+    of_nobody = and_(row.lead_id.is_(None), row.type != AttorneyChanged.type)
+    return or_(row.lead_id == lead_id, and_(of_nobody, _says(row.body, lead_id, addresses)))
+
+
+_BEFORE = r"(^|[^a-z0-9._+%\\-]|\\\\[bfnrt]|\\\\u[0-9a-f]{4}|\\[0-7]{3})"
+"""What may stand before a whole address in a body spelt out: its start, a mark, or an escape of JSON or of a byte."""
+_AFTER = r"(?![a-z0-9_-]|\.[a-z0-9])"
+
+
+def _says(
+    body: ColumnElement[bytes] | InstrumentedAttribute[bytes], lead_id: UUID, addresses: Sequence[str]
+) -> ColumnElement[bool]:
+    """Whether a raw body holds the id or a whole address, as typed or as JSON writes it, whatever the case.
+
+    `an@x.org` does not stand in `susan@x.org`, nor in `an@x.org.uk`: those are other people's.
+    """
     text = func.lower(func.encode(body, "escape"))
-    variants = {variant for word in words for variant in (word, json.dumps(word)[1:-1])}
+    variants = sorted({variant for word in addresses for variant in (word, json.dumps(word)[1:-1])})
     return or_(
-        *(
-            func.strpos(text, func.lower(func.encode(func.convert_to(variant, "UTF8"), "escape"))) > 0
-            for variant in sorted(variants)
-        )
+        func.strpos(text, str(lead_id)) > 0,
+        *(text.op("~")(_BEFORE + re.escape(_spelt_out(variant).lower()) + _AFTER) for variant in variants),
     )
+
+
+def _spelt_out(word: str) -> str:
+    """A word as PostgreSQL's ``encode(..., 'escape')`` writes its UTF-8 bytes."""
+    octets = word.replace("\\", "\\\\").encode()
+    return "".join(chr(one) if 0 < one < 128 else f"\\{one:03o}" for one in octets)

@@ -132,6 +132,37 @@ async def test_s62_the_log_of_attempts_forgets_the_address_and_keeps_the_others(
     assert (await staff.get(f"{LEADS}/{other}")).status_code == 200
 
 
+async def unsent_of(intake: Intake) -> list[str]:
+    rows = await intake.database.fetch("SELECT lead_id FROM outbox WHERE type = 'lead.registered.v1'")
+    return sorted(str(row["lead_id"]) for row in rows)
+
+
+async def test_s62_what_other_leads_have_unsent_or_dead_stays_whosever_address_it_holds(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
+    lead = await submitted(intake, email="an@x.org")
+    longer = await submitted(intake, email="susan@x.org")
+    target = await submitted(intake, email="target@x.org")
+    await staff.post(f"{LEADS}/{lead}/merge", json={"into": target})
+    again = await submitted(intake, email="an@x.org")
+    await staff.post("/api/v1/attorneys", json={"name": "Ann", "email": "an@x.org"})
+    kept = {
+        await bury(intake, lead_id=UUID(again), body=b'{"email": "an@x.org"}'),
+        await bury(intake, lead_id=UUID(target), body=f'{{"merged": "{lead}"}}'.encode()),
+        await bury(intake, lead_id=None, body=b'{"email": "susan@x.org", "cc": "an@x.org.uk", "b": "j.an@x.org"}'),
+    }
+    for body in (b"to <An@X.org>.", rb'{"text": "write\nan@x.org"}', "x \u201can@x.org\u201d".encode()):
+        await bury(intake, lead_id=None, body=body)
+    assert await unsent_of(intake) == sorted([lead, longer, target, again])
+
+    assert (await staff.delete(f"{LEADS}/{lead}")).status_code == 202
+
+    assert await unsent_of(intake) == sorted([longer, target, again])
+    changed = await intake.database.fetchval("SELECT count(*) FROM outbox WHERE type = 'attorney.changed.v1'")
+    assert changed == 1
+    assert {str(row["id"]) for row in await intake.database.fetch("SELECT id FROM dead_letters")} == kept
+
+
 async def test_twice_is_the_same_receipt(intake: Intake, staff: httpx.AsyncClient) -> None:
     lead = await submitted(intake)
     first = await staff.delete(f"{LEADS}/{lead}")
