@@ -16,7 +16,7 @@ from service_chassis import outbox
 from service_chassis.database import Sessions
 from service_chassis.outbox import outbox as outbox_table
 from shared_schemas.events import AttorneyChanged, LeadErased
-from sqlalchemy import ColumnElement, CursorResult, Delete, Select, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, CursorResult, Delete, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -61,6 +61,9 @@ async def erase_lead(
             raise LegalHoldError
         if only_if is not None and not await session.scalar(select(exists().where(Lead.id == lead_id, only_if))):
             raise NotDueError
+        # A chain of merges may stand in any order of ids; who points at whom does not matter any more.
+        ids = [one.id for one in family]
+        await session.execute(update(Lead).where(Lead.id.in_(ids)).values(merged_into=None))
         for one in reversed(family):
             erasure = await _erase(
                 session, one, actor, reason, hash_recipient, part_of=None if one.id == lead_id else lead_id

@@ -163,6 +163,17 @@ async def test_s62_what_other_leads_have_unsent_or_dead_stays_whosever_address_i
     assert {str(row["id"]) for row in await intake.database.fetch("SELECT id FROM dead_letters")} == kept
 
 
+async def test_a_chain_of_merges_goes_whatever_the_order_of_ids(intake: Intake, staff: httpx.AsyncClient) -> None:
+    emails = [f"{name}@example.com" for name in ("one", "two", "three")]
+    first, second, third = sorted([await submitted(intake, email=email) for email in emails])
+    for source, target in ((first, second), (second, third)):
+        merged = await staff.post(f"{LEADS}/{source}/merge", json={"into": target})
+        assert merged.status_code == 200, merged.text
+    answer = await staff.delete(f"{LEADS}/{third}")
+    assert answer.status_code == 202, answer.text
+    assert (await intake.rows("leads"), await intake.rows("erasures")) == (0, 3)
+
+
 async def test_twice_is_the_same_receipt(intake: Intake, staff: httpx.AsyncClient) -> None:
     lead = await submitted(intake)
     first = await staff.delete(f"{LEADS}/{lead}")
