@@ -5,11 +5,13 @@ The days count from the lead's last change. A lead under a legal hold stays. A s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 from service_chassis.database import Sessions
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, tuple_
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api.erasure_models import LegalHold
@@ -50,8 +52,10 @@ async def apply_retention(
 ) -> int:
     """Erase what is due and return how many leads that were."""
     erased = 0
-    while batch := await _next_batch(sessions, days):
-        for lead_id in batch:
+    after: tuple[datetime, UUID] | None = None
+    while batch := await _next_batch(sessions, days, after):
+        for updated_at, lead_id in batch:
+            after = (updated_at, lead_id)
             try:
                 await erase_lead(
                     sessions,
@@ -63,16 +67,27 @@ async def apply_retention(
                 )
             except (LegalHoldError, LeadNotFoundError, NotDueError):  # held, gone or changed since the batch was read
                 continue
+            except DBAPIError as error:  # one that cannot be erased keeps no other; the next round tries it again
+                if error.connection_invalidated:
+                    raise
+                log.error("retention_failed", lead_id=str(lead_id), error_type=type(error.orig).__name__)
+                continue
             erased += 1
     if erased:
         log.info("retention_applied", erased=erased)
     return erased
 
 
-async def _next_batch(sessions: Sessions, days: Mapping[LeadStatus, int]) -> Sequence[UUID]:
+async def _next_batch(
+    sessions: Sessions, days: Mapping[LeadStatus, int], after: tuple[datetime, UUID] | None
+) -> Sequence[tuple[datetime, UUID]]:
+    """The next leads after that one: a round looks at each once, whether or not it could be erased."""
+    place = tuple_(Lead.updated_at, Lead.id)
+    wanted = select(Lead.updated_at, Lead.id).where(_past(days), ~_HELD).order_by(Lead.updated_at, Lead.id)
+    if after is not None:
+        wanted = wanted.where(place > tuple_(*after))
     async with sessions() as session:
-        found = await session.scalars(select(Lead.id).where(_past(days), ~_HELD).order_by(Lead.updated_at).limit(BATCH))
-        return found.all()
+        return [(row.updated_at, row.id) for row in await session.execute(wanted.limit(BATCH))]
 
 
 _HELD = exists().where(LegalHold.lead_id == Lead.id)

@@ -22,6 +22,7 @@ from intake_api.exceptions import (
 from intake_api.lead_events import state_of, wants_outreach
 from intake_api.lead_status import OPEN, LeadStatus, staff_moves
 from intake_api.models import Lead, Submission
+from intake_api.use_cases.hold_lead import copy_hold
 from intake_api.use_cases.release_lead import move_submissions
 
 
@@ -64,6 +65,7 @@ async def _lead_from(session: AsyncSession, caller: Caller, row: Submission) -> 
     session.add(fresh)
     await session.flush()
     former = row.lead_id
+    await copy_hold(session, former, fresh.id)
     row.lead_id = fresh.id
     event_id = await outbox.add(session, state_of(fresh, LeadRegistered), correlation_id=fresh.trace_id)
     await timeline.record(

@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from service_chassis.database import Sessions
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api import repository
 from intake_api.erasure_models import LegalHold
@@ -27,3 +28,11 @@ async def release_hold(sessions: Sessions, lead_id: UUID) -> None:
     async with sessions.begin() as session:
         await repository.lock_lead_and_address(session, lead_id)
         await session.execute(delete(LegalHold).where(LegalHold.lead_id == lead_id))
+
+
+async def copy_hold(session: AsyncSession, source_id: UUID, target_id: UUID) -> None:
+    """Hold the lead that gets a held one's submissions, unless it is held itself: what must be kept is there now."""
+    columns = ("reference", "placed_by", "placed_at")
+    held = select(literal(target_id), *(getattr(LegalHold, name) for name in columns))
+    copied = insert(LegalHold).from_select(["lead_id", *columns], held.where(LegalHold.lead_id == source_id))
+    await session.execute(copied.on_conflict_do_nothing(index_elements=["lead_id"]))

@@ -15,6 +15,7 @@ from intake_api.caller import Caller
 from intake_api.lead_events import state_of
 from intake_api.lead_status import OPEN, LeadStatus
 from intake_api.models import Lead, Submission
+from intake_api.use_cases.hold_lead import copy_hold
 
 
 async def release_lead(session: AsyncSession, caller: Caller, lead: Lead) -> None:
@@ -50,7 +51,8 @@ async def release_lead(session: AsyncSession, caller: Caller, lead: Lead) -> Non
 
 
 async def move_submissions(session: AsyncSession, caller: Caller, source: Lead, target: Lead) -> None:
-    """Give all submissions of one lead to another; both timelines say so."""
+    """Give all submissions of one lead to another, and a legal hold with them; both timelines say so."""
+    await copy_hold(session, source.id, target.id)
     moved = await session.scalars(
         update(Submission).where(Submission.lead_id == source.id).values(lead_id=target.id).returning(Submission.id)
     )

@@ -1,5 +1,6 @@
 """S61: leads go by age and status, never under a legal hold; a dry run only counts; a second run finds nothing."""
 
+import asyncio
 from uuid import UUID
 
 import httpx
@@ -47,6 +48,26 @@ async def test_s61_what_is_due_goes_and_the_rest_stays(intake: Intake, staff: ht
     actors = await intake.database.fetch("SELECT actor FROM audit WHERE action = 'erase_lead'")
     assert [row["actor"] for row in actors] == ["retention", "retention"]
     assert await apply_retention(intake.sessions, DAYS, Form(intake.settings).hash_recipient) == 0
+
+
+async def test_s61_a_hold_follows_the_submissions_and_no_lead_stops_the_round(
+    intake: Intake, staff: httpx.AsyncClient
+) -> None:
+    source, target = await new_lead(intake), await new_lead(intake)
+    held = await staff.put(f"/api/v1/leads/{source}/legal-hold", json={"reference": "Matter 7"})
+    assert held.status_code == 200
+    assert (await staff.post(f"/api/v1/leads/{source}/merge", json={"into": target})).status_code == 200
+    rows = await intake.database.fetch("SELECT lead_id, reference FROM legal_holds")
+    assert {(str(row["lead_id"]), row["reference"]) for row in rows} == {(source, "Matter 7"), (target, "Matter 7")}
+    assert (await staff.delete(f"/api/v1/leads/{target}/legal-hold")).status_code == 204
+    await intake.database.execute(
+        "UPDATE leads SET status = 'declined', updated_at = now() - interval '31 days' WHERE id = $1", UUID(target)
+    )
+    due = await aged(intake, "declined", 30)
+    async with asyncio.timeout(5):  # the held lead merged into it keeps the target: it is asked once a round
+        assert await apply_retention(intake.sessions, DAYS, Form(intake.settings).hash_recipient) == 1
+    assert {str(row["id"]) for row in await intake.database.fetch("SELECT id FROM leads")} == {source, target}
+    assert due not in {source, target}
 
 
 async def test_s61_a_run_by_an_admin_says_how_many(intake: Intake, staff: httpx.AsyncClient) -> None:
