@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -214,7 +215,8 @@ class S3Store:
 
     async def delete(self, key: str) -> None:
         """See `ResumeStore.delete`."""
-        await self._run(lambda: self._client.remove_object(bucket_name=self._bucket, object_name=key))
+        with suppress(ResumeMissingError):  # no bucket, no object
+            await self._run(lambda: self._client.remove_object(bucket_name=self._bucket, object_name=key))
 
     async def check(self) -> None:
         """See `ResumeStore.check`."""

@@ -19,7 +19,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from intake_api.erasure_models import Erasure
-from intake_api.exceptions import LeadNotFoundError
+from intake_api.exceptions import LeadNotFoundError, StorageAwayError
 from intake_api.models import DeadLetter
 from intake_api.resume_store import ResumeStore
 from intake_api.use_cases.erase_lead import FIRST_WAIT_S, find_erasure, say_erased
@@ -66,8 +66,12 @@ async def finish_erasures(sessions: Sessions, store: ResumeStore) -> None:
         lead_ids = found.all()
     OPEN.set(len(lead_ids))
     for lead_id in lead_ids:
-        await _delete_objects(sessions, store, lead_id)
         await _say_again(sessions, lead_id)
+    for lead_id in lead_ids:
+        try:
+            await _delete_objects(sessions, store, lead_id)
+        except StorageAwayError as error:  # this lead's waits for the next round, and no other's with it
+            log.warning("objects_not_deleted", lead_id=str(lead_id), error_type=type(error).__name__)
 
 
 async def _delete_objects(sessions: Sessions, store: ResumeStore, lead_id: UUID) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from intake_api.declarative import Base
-from intake_api.exceptions import LeadNotFoundError
+from intake_api.exceptions import LeadNotFoundError, StorageAwayError
 from intake_api.subject_data import rows_of_lead
 from intake_api.use_cases.finish_erasures import finish_erasures
 from shared_schemas.events import LeadDataErased
@@ -236,6 +236,31 @@ async def test_objects_that_are_not_deleted_keep_the_receipt_open(intake: Intake
         path.unlink()  # gone already: deleting it is no error
     await finish_erasures(intake.sessions, intake.store)
     assert (await staff.get(f"/api/v1/erasures/{lead}")).json()["status"] == "complete"
+
+
+async def test_an_object_that_cannot_be_deleted_keeps_no_other_erasure_open(
+    intake: Intake, staff: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = await submitted(intake), await submitted(intake, email=f"other.{CANARY}@example.com")
+    for lead in (stuck, other):
+        await staff.delete(f"{LEADS}/{lead}")
+        await answer_for(intake, lead, "mailer-worker")
+    await answer_for(intake, other, "assignment-worker")
+    kept = await intake.database.fetchval("SELECT object_keys->>0 FROM erasures WHERE lead_id = $1", UUID(stuck))
+    delete = intake.store.delete
+
+    async def refuse_one(key: str) -> None:
+        if key == kept:
+            raise StorageAwayError
+        await delete(key)
+
+    monkeypatch.setattr(intake.store, "delete", refuse_one)
+    await intake.database.execute("DELETE FROM outbox")
+    await intake.database.execute("UPDATE erasures SET say_again_at = now() WHERE lead_id = $1", UUID(stuck))
+    await finish_erasures(intake.sessions, intake.store)
+    statuses = [(await staff.get(f"/api/v1/erasures/{one}")).json()["status"] for one in (stuck, other)]
+    assert statuses == ["open", "complete"]
+    assert [(event["type"], event["lead_id"]) for event in await said(intake)] == [("lead.erased.v1", stuck)]
 
 
 async def test_a_dead_letter_of_an_erased_lead_keeps_no_content(intake: Intake, staff: httpx.AsyncClient) -> None:
