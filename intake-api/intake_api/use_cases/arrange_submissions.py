@@ -19,7 +19,7 @@ from intake_api.exceptions import (
     SubmissionNotFoundError,
     SubmissionNotMovableError,
 )
-from intake_api.lead_events import state_of, wants_outreach
+from intake_api.lead_events import state_of
 from intake_api.lead_status import OPEN, LeadStatus, staff_moves
 from intake_api.models import Lead, Submission
 from intake_api.use_cases.hold_lead import copy_hold
@@ -97,7 +97,7 @@ async def merge_leads(sessions: Sessions, caller: Caller, source_id: UUID, targe
             raise _illegal(source, f"a lead that is {source.status} cannot be merged")
         if LeadStatus(target.status) not in OPEN:
             raise _illegal(target, f"a lead that is {target.status} takes no submissions")
-        was_open, wanted_outreach = LeadStatus(source.status) in OPEN, wants_outreach(source)
+        was_open = LeadStatus(source.status) in OPEN
         await move_submissions(session, caller, source, target)
         source.status = LeadStatus.DISCARDED
         source.merged_into = target.id
@@ -107,7 +107,7 @@ async def merge_leads(sessions: Sessions, caller: Caller, source_id: UUID, targe
             await session.flush()
             closed = LeadClosed(lead_id=source.id, epoch=source.epoch, decision_seen=source.decision)
             await outbox.add(session, closed, correlation_id=source.trace_id)
-        if was_open and wanted_outreach:
+            # Whatever the status: a mail that staff asked for may still be on its way.
             cancelled = OutreachCancelled(lead_id=source.id, epoch=source.epoch, kind="welcome")
             await outbox.add(session, cancelled, correlation_id=source.trace_id)
         detail = {"merged_into": str(target.id), "epoch": source.epoch}

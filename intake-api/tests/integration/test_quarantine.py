@@ -113,8 +113,10 @@ async def test_staff_unlink_a_submission_into_a_lead_of_its_own(intake: Intake, 
     assert unknown.status_code == 404
 
 
-async def test_staff_merge_two_open_leads(intake: Intake, staff: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("status", ["registered", "outreach_failed"])
+async def test_staff_merge_two_open_leads(intake: Intake, staff: httpx.AsyncClient, status: str) -> None:
     one, other = await post(intake), await post(intake, email="john@example.com")
+    await intake.database.execute("UPDATE leads SET status = $1 WHERE id = $2", status, UUID(one["id"]))
     for _ in range(2):
         merged = await staff.post(f"{LEADS}/{one['id']}/merge", json={"into": other["id"]})
         assert (merged.status_code, merged.json()["id"]) == (200, other["id"])
