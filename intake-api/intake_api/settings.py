@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
+from service_chassis.inbox import RETENTION_DAYS as INBOX_DAYS
 from service_chassis.prospect_link import LinkKeyGroup
 from service_chassis.settings import (
     ConsumerGroup,
@@ -112,6 +113,10 @@ class IntakeSettings(FormGroup, DatabaseGroup, ConsumerGroup, RelayGroup, Watchd
         if self.orphan_grace < 2 * self.request_deadline:
             # A sweep must never meet a resume whose commit is still to come; the rest allows for clocks that differ.
             raise ValueError("INTAKE_ORPHAN_GRACE must be at least twice INTAKE_REQUEST_DEADLINE")
+        if self.dead_letter_days >= INBOX_DAYS:
+            raise ValueError(
+                f"INTAKE_DEAD_LETTER_DAYS must be less than {INBOX_DAYS}: no hearer knows a later replay for a repeat"
+            )
         self._check_form()
         return self
 

@@ -52,6 +52,7 @@ def test_production_is_the_default_and_takes_strong_secrets(environment: pytest.
         ("INTAKE_EMBED_ORIGINS", "https://www.example.com/path", "is not an origin"),
         ("INTAKE_SCANNER_URL", "clamd:3310", "tcp://host:port"),
         ("INTAKE_ORPHAN_GRACE", "10", "INTAKE_REQUEST_DEADLINE"),
+        ("INTAKE_DEAD_LETTER_DAYS", "45", "must be less than 45"),
     ],
 )
 def test_weak_settings_are_refused_in_production(
