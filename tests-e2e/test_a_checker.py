@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from e2e.checker import hash_of, judge
 from e2e.client_log import ClientLog
-from e2e.evidence import AssignmentRow, DeliveryRow, Evidence, LeadRow, SubmissionRow
-from e2e.histories import History, TimelineRow
+from e2e.histories import AuditRow, History, TimelineRow
 from e2e.mailboxes import SinkMail
+from e2e.rows import AssignmentRow, DeliveryRow, Evidence, LeadRow, SubmissionRow
 
 ADDRESSES = ("one@example.com", "two@example.com")
 TIMELINE = (
@@ -106,6 +106,21 @@ def test_sent_without_a_mail_is_a_ghost(log: ClientLog, seen: Evidence) -> None:
     assert judge(log, seen).failed == ["I6 ghost sent"]
 
 
+def test_a_lead_told_as_reached_without_a_sent_mail_is_a_ghost(log: ClientLog, seen: Evidence) -> None:
+    seen.deliveries[0] = replace(seen.deliveries[0], state="deferred")
+    del seen.mails[0]
+    assert judge(log, seen).failed == ["I6 ghost sent"]
+
+
+def test_a_person_may_reach_a_lead_without_our_mail(log: ClientLog, seen: Evidence) -> None:
+    by_hand = TimelineRow("lead.status-changed", "ada", {"from": "assigned", "to": "reached_out", "epoch": 1})
+    to = {"to": {"status": "reached_out", "epoch": 1}, "from": {"status": "assigned", "epoch": 0}}
+    seen.histories["lead0"] = History((*TIMELINE[:2], by_hand), (AuditRow("change_lead", to),))
+    seen.deliveries[0] = replace(seen.deliveries[0], state="cancelled", message_id=None)
+    del seen.mails[0]
+    assert judge(log, seen).failed == []
+
+
 def test_a_second_copy_is_a_double_unless_it_is_ambiguous(log: ClientLog, seen: Evidence) -> None:
     seen.mails.append(seen.mails[0])
     assert judge(log, seen).failed == ["I7 mailed twice"]
@@ -123,6 +138,15 @@ def test_a_link_has_a_mail_beside_the_welcome_mail_and_only_one(log: ClientLog, 
     assert judge(log, seen).failed == []
     seen.mails.append(seen.mails[-1])
     assert judge(log, seen).failed == ["I7 mailed twice"]
+
+
+def test_an_ambiguous_copy_must_have_the_same_message_id(log: ClientLog, seen: Evidence) -> None:
+    seen.deliveries[0] = replace(seen.deliveries[0], ambiguous=True)
+    seen.deliveries.append(replace(seen.deliveries[0], id="d9", message_id="<d9>"))
+    seen.mails.append(replace(seen.mails[0], message_id="<d9>"))
+    assert judge(log, seen).failed == ["   copies that differ"]
+    seen.deliveries[-1] = replace(seen.deliveries[-1], asked_for=True)
+    assert judge(log, seen).failed == [], "a person may ask for another mail"
 
 
 def test_an_ambiguous_copy_must_be_the_same_mail(log: ClientLog, seen: Evidence) -> None:

@@ -91,6 +91,26 @@ async def test_the_checker_sees_faults_planted_in_the_tables(
             "UPDATE leads SET status = 'assigned' WHERE id = $1::uuid",
             "UPDATE leads SET status = 'reached_out' WHERE id = $1::uuid",
         ),
+        ("I5 stuck", "unfinished", "I14 history"): (
+            "intake",
+            "UPDATE leads SET status = 'assigned', outreach_final = false, outreach_reason = 'smtp_450',"
+            " outreach_next_at = clock_timestamp() - interval '1 minute' WHERE id = $1::uuid",
+            "UPDATE leads SET status = 'reached_out', outreach_final = true, outreach_reason = NULL,"
+            " outreach_next_at = NULL WHERE id = $1::uuid",
+        ),
+        ("I6 ghost sent", "I12 not drained"): (
+            "mailer",
+            "UPDATE deliveries SET state = 'deferred', reason = 'planted', next_attempt_at = '2100-01-01'"
+            " WHERE lead_id = $1::uuid",
+            "UPDATE deliveries SET state = 'sent', reason = NULL, next_attempt_at = NULL WHERE lead_id = $1::uuid",
+        ),
+        ("copies that differ",): (
+            "mailer",
+            "INSERT INTO deliveries SELECT (jsonb_populate_record(d, jsonb_build_object('id', gen_random_uuid(),"
+            " 'sequence', 99, 'message_id', (SELECT o.message_id FROM deliveries o WHERE o.lead_id <> d.lead_id"
+            " ORDER BY o.sent_at DESC NULLS LAST LIMIT 1)))).* FROM deliveries d WHERE d.lead_id = $1::uuid",
+            "DELETE FROM deliveries WHERE sequence = 99 AND lead_id = $1::uuid",
+        ),
         ("I6 ghost sent",): (
             "mailer",
             "UPDATE deliveries SET message_id = 'ghost ' || message_id WHERE lead_id = $1::uuid",

@@ -15,6 +15,7 @@ from e2e import evidence
 from e2e.checker import Report, Scenario, judge
 from e2e.clients import Person, http_client, log_in, submit_all
 from e2e.eventually import PATIENCE, eventually
+from e2e.rows import Evidence
 from e2e.stack import Stack
 
 from chaos.arena import Arena
@@ -209,7 +210,7 @@ class Run:
         self.figures = {**_figures(report), **await self._traffic(), "drained_s": round(drained, 1), **self.figures}
         return Outcome(self.failures, self.figures, report.table())
 
-    def _expect_dead_letters(self, seen: evidence.Evidence) -> None:
+    def _expect_dead_letters(self, seen: Evidence) -> None:
         found = {words for words in seen.dead_letters if any(one in words for one in self.poisoned)}
         self.check(len(found) == len(self.poisoned), f"{len(found)} of {len(self.poisoned)} poisons are dead letters")
         seen.dead_letters = [words for words in seen.dead_letters if words not in found]

@@ -161,7 +161,10 @@ class ScriptedSmtp:
 
     async def _list(self, _request: web.Request) -> web.Response:
         return web.json_response(
-            [{"id": mail.number, "envelope": {"to": [{"address": mail.address}]}} for mail in self.mails]
+            [
+                {"id": mail.number, "envelope": {"to": [{"address": mail.address}]}, "sha256": mail.content_hash}
+                for mail in self.mails
+            ]
         )
 
     async def _download(self, request: web.Request) -> web.Response:

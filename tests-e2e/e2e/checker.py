@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from e2e import evidence
+from e2e import evidence, mail_identities
 from e2e.client_log import ClientLog
 from e2e.clients import Crowd
 from e2e.eventually import eventually
-from e2e.evidence import OPEN, Evidence
 from e2e.histories import History
-from e2e.mailboxes import by_address
+from e2e.rows import OPEN, Evidence
 from e2e.stack import Stack
 
 QUIET_WITHIN = 60.0
@@ -82,11 +81,11 @@ def judge(log: ClientLog, seen: Evidence, *, final: Iterable[str] = ("reached_ou
         Finding("I4 recovered", tuple(_recovered(log, seen)), listed=True),
         Finding("I5 stuck", tuple(_stuck(seen))),
         Finding("   unfinished", tuple(_unfinished(seen, frozenset(final)))),
-        Finding("I6 ghost sent", tuple(_ghosts(seen))),
-        Finding("I7 mailed twice", tuple(_mailed_twice(seen))),
-        Finding("   unexplained mail", tuple(_unexplained_mails(seen))),
-        Finding("I8 ambiguous copies", tuple(_ambiguous_copies(seen)), listed=True),
-        Finding("   copies that differ", tuple(_copies_that_differ(seen))),
+        Finding("I6 ghost sent", tuple(mail_identities.ghosts(seen))),
+        Finding("I7 mailed twice", tuple(mail_identities.mailed_twice(seen))),
+        Finding("   unexplained mail", tuple(mail_identities.unexplained_mails(seen))),
+        Finding("I8 ambiguous copies", tuple(mail_identities.ambiguous_copies(seen)), listed=True),
+        Finding("   copies that differ", tuple(mail_identities.copies_that_differ(seen))),
         Finding("I9 assignment", tuple(_assignment(seen))),
         Finding("I10 dangling", tuple(_dangling(seen))),
         Finding("I11 orphans", tuple(f"{key} is of no submission" for key in seen.orphans)),
@@ -153,51 +152,6 @@ def _unfinished(seen: Evidence, final: frozenset[str]) -> Iterable[str]:
     return (f"lead {lead.id} is {lead.status}" for lead in seen.leads if lead.status not in final)
 
 
-def _ghosts(seen: Evidence) -> Iterable[str]:
-    arrived = {(mail.address, mail.message_id) for mail in seen.mails}
-    for delivery in seen.deliveries:
-        if delivery.state == "sent" and (delivery.address, delivery.message_id) not in arrived:
-            yield f"delivery {delivery.id} says sent, and {delivery.message_id} never arrived"
-
-
-def _mailed_twice(seen: Evidence) -> Iterable[str]:
-    """One welcome mail per lead; one mail per link that was asked for, however many those are."""
-    copies = Counter(mail.message_id for mail in seen.mails)
-    mails: dict[str, int] = defaultdict(int)
-    ambiguous: set[str] = set()
-    for delivery in seen.deliveries:
-        of = f"lead {delivery.lead_id}" if delivery.kind == "welcome" else f"{delivery.kind} {delivery.id}"
-        mails[of] += copies[delivery.message_id or ""]
-        if delivery.ambiguous:
-            ambiguous.add(of)
-    return (
-        f"{of} got {count} mails, and no delivery of it is ambiguous"
-        for of, count in mails.items()
-        if count > 1 and of not in ambiguous
-    )
-
-
-def _unexplained_mails(seen: Evidence) -> Iterable[str]:
-    known = {delivery.message_id for delivery in seen.deliveries}
-    return (f"{mail.message_id} belongs to no delivery" for mail in seen.mails if mail.message_id not in known)
-
-
-def _ambiguous_copies(seen: Evidence) -> Iterable[str]:
-    copies = Counter(mail.message_id for mail in seen.mails)
-    for delivery in seen.deliveries:
-        count = copies[delivery.message_id or ""]
-        if delivery.ambiguous and count > 1:
-            yield f"{count} copies of {delivery.message_id}, flagged ambiguous"
-
-
-def _copies_that_differ(seen: Evidence) -> Iterable[str]:
-    for address, mails in by_address(seen.mails).items():
-        for message_id in {mail.message_id for mail in mails}:
-            hashes = {mail.content_hash for mail in mails if mail.message_id == message_id}
-            if len(hashes) > 1:
-                yield f"{len(hashes)} different mails {message_id} to {address}"
-
-
 def _assignment(seen: Evidence) -> Iterable[str]:
     active: dict[str, list[str]] = defaultdict(list)
     for row in seen.assignments:
@@ -254,7 +208,7 @@ class Scenario:
         wanted = frozenset(final)
         counts = await evidence.fetch(self.stack, "intake", _STATUS_COUNTS, self.since)
         unfinished = {row["status"]: row["count"] for row in counts if row["status"] not in wanted}
-        return unfinished or await evidence.undrained(self.stack)
+        return unfinished or await evidence.unfinished(self.stack, self.since)
 
     async def settle(self, final: Iterable[str] = ("reached_out",), within: float = QUIET_WITHIN) -> None:
         """Wait until every lead is in one of ``final`` and everything is drained. Running out of time is no error."""

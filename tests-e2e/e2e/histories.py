@@ -22,7 +22,7 @@ _STAFF_MOVES: Mapping[str, frozenset[str]] = {
 }
 _OPEN = frozenset({"registered", "assigned", "reached_out", "outreach_failed"})
 _CHANGES = frozenset({"change_lead", "change_leads", "withdraw_lead"})
-_WELCOME = "welcome"
+WELCOME = "welcome"
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class History:
 
     timeline: tuple[TimelineRow, ...] = ()
     audit: tuple[AuditRow, ...] = ()
+
+    @property
+    def says_reached(self) -> bool:
+        """Whether the mailer has said that the welcome mail was sent."""
+        return any(row.type == "lead.reached-out" and row.detail.get("kind") == WELCOME for row in self.timeline)
 
     def contradictions(self, status: str, owner: str | None) -> Iterable[str]:
         """Say what is wrong with it, for a lead that is ``status`` and has this owner."""
@@ -102,7 +107,7 @@ class _Walk:
             yield from self._decide(row)
         elif row.type == "lead.reached-out":
             yield from self._reach(row)
-        elif row.type == "outreach.failed" and row.detail.get("kind") == _WELCOME:
+        elif row.type == "outreach.failed" and row.detail.get("kind") == WELCOME:
             if self.status in {"registered", "assigned"}:
                 self.status = "outreach_failed"
         elif row.type == "lead.reassigned":
@@ -133,7 +138,7 @@ class _Walk:
             self.status = "registered" if self.status == "assigned" else self.status
 
     def _reach(self, row: TimelineRow) -> Iterable[str]:
-        if row.detail.get("kind") != _WELCOME:
+        if row.detail.get("kind") != WELCOME:
             return
         if self._was_reached:
             yield "says twice that it was reached"

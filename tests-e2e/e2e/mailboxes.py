@@ -28,6 +28,7 @@ class SinkMail:
     address: str
     message_id: str
     content_hash: str
+    """Of every byte, from a sink that tells it; else of what the prospect reads."""
 
 
 class Mailboxes(Protocol):
@@ -92,15 +93,16 @@ class MailDev:
         self._web = web_url
 
     async def read(self, address: str) -> list[EmailMessage]:
-        return [message for to, message in await self._all() if to == address]
+        return [message for to, message, _ in await self._all() if to == address]
 
     async def survey(self, addresses: Iterable[str]) -> list[SinkMail]:
         wanted = {address.lower() for address in addresses}
-        mails = [(to, mail) for to, mail in await self._all() if to.lower() in wanted]
-        return [SinkMail(to, str(mail["Message-ID"]), _content_hash(mail)) for to, mail in mails]
+        mails = [one for one in await self._all() if one[0].lower() in wanted]
+        return [SinkMail(to, str(mail["Message-ID"]), raw or _content_hash(mail)) for to, mail, raw in mails]
 
-    async def _all(self) -> list[tuple[str, EmailMessage]]:
-        found: list[tuple[str, EmailMessage]] = []
+    async def _all(self) -> list[tuple[str, EmailMessage, str | None]]:
+        """Address, mail, and the hash of its bytes if the sink is one that tells it: maildev itself adds headers."""
+        found: list[tuple[str, EmailMessage, str | None]] = []
         async with aiohttp.ClientSession() as session:
             async with session.get(f"{self._web}/api/email") as answer:
                 answer.raise_for_status()
@@ -109,7 +111,7 @@ class MailDev:
                 async with session.get(f"{self._web}/api/email/{one['id']}/download") as answer:
                     answer.raise_for_status()
                     message = _parsed(await answer.read())
-                found += [(to["address"], message) for to in one["envelope"]["to"]]
+                found += [(to["address"], message, one.get("sha256")) for to in one["envelope"]["to"]]
         return found
 
 
