@@ -187,8 +187,8 @@ def test_a_resume_that_was_withdrawn_is_not_missed(log: ClientLog, seen: Evidenc
 def test_what_is_not_drained_dead_or_logged_is_named(log: ClientLog, seen: Evidence) -> None:
     seen.undrained["mailer.outbox"] = 1
     seen.dead_letters.append("mailer.outreach lead.assigned.v1")
-    seen.log_hits.append("intake-api.log: canary")
-    assert judge(log, seen).failed == ["I12 not drained", "I13 dead letters", "I15 in logs"]
+    seen.leaks.append("intake-api.log: canary")
+    assert judge(log, seen).failed == ["I12 not drained", "I13 dead letters", "I15 leaks"]
 
 
 def test_an_object_of_no_submission_is_an_orphan(log: ClientLog, seen: Evidence) -> None:

@@ -6,6 +6,7 @@ those of its proxies. A process that dies is started again at once, as an orches
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import threading
@@ -14,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import psutil
+from e2e.clients import PHONE, UNSPOKEN
 from e2e.eventually import eventually
 from e2e.stack import QUICK, Stack, free_base, swept_within
 
@@ -68,6 +70,8 @@ class Arena:
         self.members: list[Member] = []
         self.published = Tally("c2s", PUBLISH)
         self.delivered = Tally("s2c", DELIVER)
+        self.unspoken = Tally("c2s", rf"{UNSPOKEN}|{re.escape(PHONE)}\d".encode())
+        """Words in messages that no event may carry."""
         self._configuration = configuration
         self.deaths: list[str] = []
         """Processes that ended although nobody here ended them."""
@@ -240,7 +244,7 @@ class Arena:
     async def _enlist(self, kind: Kind, index: int, own: OwnRoot | None = None) -> Member:
         member = await enlist(kind, index, self.home, self._configuration, self.smtp.smtp_port, own)
         for hop in set(BROKERS) & set(member.hops):
-            member.hops[hop].tallies += [self.published, self.delivered]
+            member.hops[hop].tallies += [self.published, self.delivered, self.unspoken]
         self.members.append(member)
         return member
 

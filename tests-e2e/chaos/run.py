@@ -81,6 +81,7 @@ class Run:
     _healed_at: float | None = None
     _delivered: int = 0
     _published: int = 0
+    _unspoken: int = 0
 
     @classmethod
     async def begin(
@@ -101,6 +102,7 @@ class Run:
             clients=WINDOW_CLIENTS if is_window else CLIENTS,
             _delivered=arena.delivered.count,
             _published=arena.published.count,
+            _unspoken=arena.unspoken.count,
         )
 
     @property
@@ -199,10 +201,12 @@ class Run:
         drained = time.monotonic() - began
         await self.arena.all_up()
         addresses = {attempt.address for attempt in scenario.log.attempts}
-        seen = await evidence.gather(self.stack, scenario.since, addresses, scenario.crowd.canary)
+        seen = await evidence.gather(self.stack, scenario.since, addresses, scenario.crowd)
         self._expect_dead_letters(seen)
         report = judge(scenario.log, seen, final=self.final)
         self.failures += self.arena.deaths
+        told = self.arena.unspoken.count - self._unspoken
+        self.check(told == 0, f"{told} times a message, phone number or resume was given to the broker")
         found = {name.strip(): report.of(name).against for name in report.failed}
         for name, count in self.expected.items():
             self.check(len(found.pop(name, ())) == count, f"the checker does not see {count} of {name}")

@@ -92,7 +92,7 @@ def judge(log: ClientLog, seen: Evidence, *, final: Iterable[str] = ("reached_ou
         Finding("I12 not drained", tuple(f"{name}: {count}" for name, count in seen.undrained.items())),
         Finding("I13 dead letters", tuple(seen.dead_letters)),
         Finding("I14 history", tuple(_histories(seen))),
-        Finding("I15 in logs", tuple(seen.log_hits)),
+        Finding("I15 leaks", tuple(seen.leaks)),
     )
     figures = {
         "answers": log.statuses(),
@@ -221,7 +221,7 @@ class Scenario:
         """Wait for quiet, gather, judge, print, and fail on any finding."""
         await self.settle(final, within)
         addresses = {attempt.address for attempt in self.log.attempts}
-        seen = await evidence.gather(self.stack, self.since, addresses, self.crowd.canary)
+        seen = await evidence.gather(self.stack, self.since, addresses, self.crowd)
         report = judge(self.log, seen, final=final)
         self._report(report.table())
         assert not report.failed, f"the checker found: {', '.join(map(str.strip, report.failed))}\n{report.table()}"

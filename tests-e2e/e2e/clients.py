@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import httpx
@@ -23,23 +23,48 @@ _TLS = ssl.create_default_context()  # made once: each takes 20 ms
 
 @dataclass(frozen=True)
 class Person:
-    """A prospect. The scenario's canary is part of name and address, so that either is found in a log."""
+    """A prospect. What ``Crowd`` makes has canaries in every field, so that each is found where it must not be."""
 
     first_name: str
     last_name: str
     email: str
+    phone: str | None = None
+    message: str | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What they type."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def resume(self) -> bytes:
+        """Their resume; its text is their message."""
+        return small_pdf(self.message) if self.message else small_pdf()
+
+
+UNSPOKEN, PHONE = "unspoken", "+1555"
+"""How messages and phone numbers of a crowd begin: what no event may carry (docs/design.md, section 4)."""
 
 
 class Crowd:
-    """Makes prospects of one scenario; all carry its ``canary``."""
+    """Makes prospects of one scenario: its ``canary`` is in name and address, ``unspoken`` in the rest."""
 
     def __init__(self) -> None:
         self.canary = f"canary{uuid.uuid4().hex[:12]}"
+        self.unspoken = (f"{UNSPOKEN}{uuid.uuid4().hex[:12]}", f"{PHONE}{uuid.uuid4().int % 10**7:07}")
+        """A word of message and resume, and the phone number: they are in no event either."""
         self._made = 0
 
     def person(self) -> Person:
         self._made += 1
-        return Person(f"Jo{self.canary}", f"Doe{self._made}", f"{self.canary}.{self._made}@example.com")
+        word, phone = self.unspoken
+        address = f"{self.canary}.{self._made}@example.com"
+        return Person(f"Jo{self.canary}", f"Doe{self._made}", address, phone, f"I am {word}.")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is in no log and no metric."""
+        return self.canary, *self.unspoken
 
     def people(self, count: int) -> list[Person]:
         return [self.person() for _ in range(count)]
@@ -64,8 +89,7 @@ async def log_in(client: httpx.AsyncClient, stack: Stack) -> str:
 
 def json_body(person: Person, resume: bytes, **more: object) -> bytes:
     """A submission as JSON with its resume in base64."""
-    fields = {"first_name": person.first_name, "last_name": person.last_name, "email": person.email, **more}
-    head = json.dumps(fields)[:-1].encode()
+    head = json.dumps({**person.fields, **more})[:-1].encode()
     return head + b', "resume": "' + base64.b64encode(resume) + b'"}'
 
 
@@ -82,9 +106,8 @@ async def post_lead(
     if encoding == "json":
         headers["Content-Type"] = "application/json"
         return await client.post("/api/v1/leads", content=json_body(person, resume), headers=headers)
-    fields = {"first_name": person.first_name, "last_name": person.last_name, "email": person.email}
     files = {"resume": ("resume.pdf", resume, "application/pdf")}
-    return await client.post("/api/v1/leads", data=fields, files=files, headers=headers)
+    return await client.post("/api/v1/leads", data=person.fields, files=files, headers=headers)
 
 
 async def submit(
@@ -126,14 +149,13 @@ async def submit(
 async def submit_all(stack: Stack, log: ClientLog, people: Sequence[Person], *, clients: int = 20) -> None:
     """Post everybody's lead by ``clients`` clients at once; every one must end in 201."""
     waiting = list(reversed(people))
-    resume = small_pdf()
 
     async def one_client() -> None:
         async with http_client(stack) as client:
             while waiting:
                 person = waiting.pop()
                 encoding: Encoding = "json" if len(waiting) % 2 else "multipart"
-                response = await submit(client, log, person, resume, encoding=encoding)
+                response = await submit(client, log, person, person.resume, encoding=encoding)
                 assert response.status_code == 201, response.text
 
     async with asyncio.TaskGroup() as group:

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-from e2e import broker, objects
+from e2e import broker, leaks, objects
+from e2e.clients import Crowd
 from e2e.eventually import eventually
 from e2e.histories import AuditRow, History, TimelineRow
 from e2e.mailboxes import SinkMail, mailboxes_of
@@ -24,7 +24,6 @@ from e2e.stack import Stack
 DATABASES = ("intake", "assignment", "mailer")
 _WITHDRAWN = "withdrawn"
 _FIGURES_AGE = 8.0
-_FOREIGN_LOGS = ("mail.log",)  # the development mail server says whom it got mail for; it is no part of the product
 
 
 @asynccontextmanager
@@ -86,11 +85,11 @@ async def _left_in_the_end(stack: Stack, since: datetime) -> dict[str, int]:
     return left
 
 
-async def gather(stack: Stack, since: datetime, addresses: Iterable[str], canary: str) -> Evidence:
-    """Collect the evidence of what happened after ``since`` (database time) or to these addresses."""
+async def gather(stack: Stack, since: datetime, addresses: Iterable[str], crowd: Crowd) -> Evidence:
+    """Collect the evidence of what happened after ``since`` (database time), to these addresses, to this crowd."""
     typed = list(addresses)
     found = Evidence()
-    await _from_intake(stack, found, since)
+    await _from_intake(stack, found, since, crowd)
     await _from_assignment(stack, found)
     await _from_mailer(stack, found)
     sink = mailboxes_of(stack)
@@ -102,22 +101,12 @@ async def gather(stack: Stack, since: datetime, addresses: Iterable[str], canary
     )
     found.undrained = await _left_in_the_end(stack, since)
     found.orphans = await _orphans_in_the_end(stack, since)
-    found.log_hits = await asyncio.to_thread(log_hits, stack.log_folder, canary)
+    found.leaks += await asyncio.to_thread(leaks.in_logs, stack.log_folder, crowd.words)
+    found.leaks += await leaks.in_metrics(stack, crowd.words)
     return found
 
 
-def log_hits(folder: Path, words: str) -> list[str]:
-    """Log lines of the product that contain the words, shortened."""
-    hits = []
-    for log in sorted(folder.glob("*.log*")):
-        if log.name in _FOREIGN_LOGS:
-            continue
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        hits += [f"{log.name}: {line[:200]}" for line in lines if words.lower() in line.lower()]
-    return hits
-
-
-async def _from_intake(stack: Stack, found: Evidence, since: datetime) -> None:
+async def _from_intake(stack: Stack, found: Evidence, since: datetime, crowd: Crowd) -> None:
     async with database(stack, "intake") as intake:
         rows = await intake.fetch("SELECT * FROM submissions WHERE received_at >= $1", since)
         found.submissions = [
@@ -142,6 +131,8 @@ async def _from_intake(stack: Stack, found: Evidence, since: datetime) -> None:
             f"{row['queue']} {row['message_type']} {row['message_id']}: {row['error_type']} at {row['error_place']}"
             for row in rows
         ]
+        rows = await intake.fetch(_DEAD_BODIES, since, [word.encode() for word in crowd.unspoken])
+        found.leaks = [f"dead letter {row['id']} of {row['queue']}: {row['word'].decode()}" for row in rows]
 
 
 async def _histories(intake: asyncpg.Connection, leads: list[Any]) -> dict[str, History]:
@@ -234,6 +225,10 @@ _LEADS = """
 _LEADS_SINCE = """
     SELECT DISTINCT lead_id FROM submissions WHERE received_at >= $1
     UNION SELECT id FROM leads WHERE created_at >= $1
+"""
+_DEAD_BODIES = """
+    SELECT id, queue, word FROM dead_letters, unnest($2::bytea[]) word
+    WHERE last_at >= $1 AND position(word IN body) > 0
 """
 _WAITING_MAILS = """
     SELECT count(*) FROM deliveries WHERE first_queued_at >= $1 AND state IN ('queued', 'sending', 'deferred')

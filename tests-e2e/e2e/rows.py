@@ -74,4 +74,5 @@ class Evidence:
     undrained: dict[str, int] = field(default_factory=dict)
     """Outboxes and queues that are not empty, and mails that are neither sent nor given up."""
     dead_letters: list[str] = field(default_factory=list)
-    log_hits: list[str] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list)
+    """Where words of a prospect are that must not be there."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 
 from e2e.clients import Person, http_client, submit
-from e2e.documents import small_pdf
 
 from chaos.run import Run
 
@@ -41,8 +40,8 @@ class Load:
             await self._people.put(None)
 
     async def _client(self) -> None:
-        resume, log = small_pdf(), self._run.scenario.log
+        log = self._run.scenario.log
         async with http_client(self._run.stack) as client:
             while person := await self._people.get():
-                response = await submit(client, log, person, resume, within=_SUBMIT_WITHIN)
+                response = await submit(client, log, person, person.resume, within=_SUBMIT_WITHIN)
                 self._run.check(response.status_code == 201, f"a lead was answered {response.status_code} in the end")

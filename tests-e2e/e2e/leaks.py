@@ -1,0 +1,47 @@
+"""I15: words of a prospect where they must never be: logs and metrics. (Bodies of dead letters: `evidence`.)"""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from e2e.eventually import eventually
+from e2e.stack import Stack
+
+_FOREIGN_LOGS = ("mail.log",)  # the development mail server says whom it got mail for; it is no part of the product
+_ANSWERS_WITHIN = 30.0
+
+
+def in_logs(folder: Path, words: Iterable[str]) -> list[str]:
+    """Log lines of the product that contain one of the words, shortened."""
+    hits, wanted = [], [word.lower() for word in words]
+    for log in sorted(folder.glob("*.log*")):
+        if log.name in _FOREIGN_LOGS:
+            continue
+        content = log.read_text(encoding="utf-8", errors="replace")
+        lowered = content.lower()
+        if any(word in lowered for word in wanted):
+            lines = content.splitlines()
+            hits += [f"{log.name}: {line[:200]}" for line in lines if any(word in line.lower() for word in wanted)]
+    return hits
+
+
+async def in_metrics(stack: Stack, words: Sequence[str]) -> list[str]:
+    """Whose metrics hold one of the words."""
+    found = []
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for name, url in stack.run["ops_urls"].items():
+            text = await eventually(partial(_metrics, client, url), within=_ANSWERS_WITHIN, what=f"{name} answers")
+            found += [f"metrics of {name}: {word}" for word in words if word.lower() in text.lower()]
+    return found
+
+
+async def _metrics(client: httpx.AsyncClient, url: str) -> str:
+    """Empty while the process starts again."""
+    try:
+        answer = await client.get(f"{url}/metrics")
+    except httpx.TransportError:
+        return ""
+    answer.raise_for_status()
+    return answer.text
