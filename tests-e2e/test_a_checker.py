@@ -101,6 +101,21 @@ def test_an_assigned_lead_without_a_next_mail_is_stuck_and_unfinished(log: Clien
     assert judge(log, seen).failed == ["I5 stuck", "   unfinished"]
 
 
+def test_a_lead_that_the_api_shows_otherwise_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.shown = {"lead0": ("reached_out", "ada"), "lead1": ("reached_out", "ada")}
+    assert judge(log, seen).failed == []
+    seen.shown = {"lead0": ("assigned", "ada"), "lead9": ("registered", None)}
+    report = judge(log, seen)
+    assert report.failed == ["   shown otherwise"]
+    assert len(report.of("   shown otherwise").against) == 3, "another status, one not shown, one not stored"
+
+
+def test_an_older_lead_need_not_be_shown(log: ClientLog, seen: Evidence) -> None:
+    seen.leads[0] = replace(seen.leads[0], is_new=False)
+    seen.shown = {"lead1": ("reached_out", "ada")}
+    assert judge(log, seen).failed == []
+
+
 def test_sent_without_a_mail_is_a_ghost(log: ClientLog, seen: Evidence) -> None:
     del seen.mails[1]
     assert judge(log, seen).failed == ["I6 ghost sent"]

@@ -80,6 +80,7 @@ def judge(log: ClientLog, seen: Evidence, *, final: Iterable[str] = ("reached_ou
         Finding("I3 duplicated", tuple(_duplicated(log, seen))),
         Finding("I4 recovered", tuple(_recovered(log, seen)), listed=True),
         Finding("I5 stuck", tuple(_stuck(seen))),
+        Finding("   shown otherwise", tuple(_shown_otherwise(seen))),
         Finding("   unfinished", tuple(_unfinished(seen, frozenset(final)))),
         Finding("I6 ghost sent", tuple(mail_identities.ghosts(seen))),
         Finding("I7 mailed twice", tuple(mail_identities.mailed_twice(seen))),
@@ -150,6 +151,16 @@ def _stuck(seen: Evidence) -> Iterable[str]:
 
 def _unfinished(seen: Evidence, final: frozenset[str]) -> Iterable[str]:
     return (f"lead {lead.id} is {lead.status}" for lead in seen.leads if lead.status not in final)
+
+
+def _shown_otherwise(seen: Evidence) -> Iterable[str]:
+    """What the API's list says of the new leads is what the tables say."""
+    if seen.shown is None:
+        return
+    stored = {lead.id: (lead.status, lead.owner) for lead in seen.leads if lead.is_new}
+    for lead_id in sorted(stored.keys() | seen.shown.keys()):
+        if seen.shown.get(lead_id) != stored.get(lead_id):
+            yield f"lead {lead_id} is {stored.get(lead_id)}, and is shown as {seen.shown.get(lead_id)}"
 
 
 def _assignment(seen: Evidence) -> Iterable[str]:

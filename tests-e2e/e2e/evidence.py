@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from e2e import broker, leaks, objects
+from e2e import broker, lead_list, leaks, objects
 from e2e.clients import Crowd
 from e2e.eventually import eventually
 from e2e.histories import AuditRow, History, TimelineRow
@@ -92,6 +92,7 @@ async def gather(stack: Stack, since: datetime, addresses: Iterable[str], crowd:
     await _from_intake(stack, found, since, crowd)
     await _from_assignment(stack, found)
     await _from_mailer(stack, found)
+    found.shown = await lead_list.read(stack, since)
     sink = mailboxes_of(stack)
     found.mails = [
         SinkMail(mail.address.lower(), mail.message_id, mail.content_hash) for mail in await sink.survey(typed)
@@ -122,7 +123,7 @@ async def _from_intake(stack: Stack, found: Evidence, since: datetime, crowd: Cr
         rows = await intake.fetch("SELECT key_hash, submission_id FROM idempotency_keys WHERE created_at >= $1", since)
         found.keys = {row["key_hash"]: str(row["submission_id"]) if row["submission_id"] else None for row in rows}
         mine = [row["lead_id"] for row in await intake.fetch(_LEADS_SINCE, since)]
-        found.leads = [_lead(row) for row in await intake.fetch(_LEADS, mine)]
+        found.leads = [_lead(row, since) for row in await intake.fetch(_LEADS, mine)]
         found.histories = await _histories(intake, mine)
         rows = await intake.fetch(_INTAKE_LOADS, list(OPEN))
         found.intake_loads = {str(row["assigned_to"]): row["count"] for row in rows}
@@ -170,11 +171,12 @@ async def _orphans_in_the_end(stack: Stack, since: datetime) -> list[str]:
     return left
 
 
-def _lead(row: asyncpg.Record) -> LeadRow:
+def _lead(row: asyncpg.Record, since: datetime) -> LeadRow:
     return LeadRow(
         id=str(row["id"]),
         address=row["email_key"],
         status=row["status"],
+        is_new=row["created_at"] >= since,
         owner=str(row["assigned_to"]) if row["assigned_to"] else None,
         waiting_reason=row["waiting_reason"],
         next_mail=str(row["next_mail_at"]) if row["next_mail_at"] else None,

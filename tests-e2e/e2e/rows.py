@@ -23,6 +23,8 @@ class LeadRow:
     id: str
     address: str
     status: str
+    is_new: bool = True
+    """Whether it was made in this scenario, and not only written to."""
     owner: str | None = None
     waiting_reason: str | None = None
     next_mail: str | None = None
@@ -58,6 +60,8 @@ class Evidence:
     keys: dict[str, str | None] = field(default_factory=dict)
     """Hash of an Idempotency-Key -> submission id, None while it runs."""
     leads: list[LeadRow] = field(default_factory=list)
+    shown: dict[str, tuple[str, str | None]] | None = None
+    """What staff are shown of the new leads: status and owner by lead; None when nobody asked."""
     histories: dict[str, History] = field(default_factory=dict)
     """Lead -> what its timeline and the audit say of it."""
     assignment_states: dict[str, str] = field(default_factory=dict)
