@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from e2e.checker import hash_of, judge
+from e2e.checker import figures_of, hash_of, judge
 from e2e.client_log import ClientLog
 from e2e.histories import AuditRow, History, TimelineRow
 from e2e.mailboxes import SinkMail
@@ -70,6 +70,12 @@ def test_an_answer_that_names_another_lead_is_a_loss(log: ClientLog, seen: Evide
 def test_a_submission_of_nobody_is_unexpected(log: ClientLog, seen: Evidence) -> None:
     seen.submissions.append(SubmissionRow("s9", "lead0", "nobody@example.com", "object0", "sha0"))
     assert judge(log, seen).failed == ["I2 unexpected"]
+
+
+def test_a_submission_under_a_key_that_nobody_sent_is_unexpected(log: ClientLog, seen: Evidence) -> None:
+    seen.submissions.append(SubmissionRow("s9", "lead0", ADDRESSES[0], "object0", "sha0"))
+    seen.keys[hash_of("key9")] = "s9"
+    assert judge(log, seen).failed == ["I2 unexpected", "I3 duplicated"]
 
 
 def test_a_second_submission_of_one_key_is_a_double(log: ClientLog, seen: Evidence) -> None:
@@ -185,6 +191,22 @@ def test_a_lead_assigned_twice_is_named(log: ClientLog, seen: Evidence) -> None:
     assert judge(log, seen).failed == ["I9 assignment"]
 
 
+def test_a_lead_without_an_active_assignment_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.assignments[0] = replace(seen.assignments[0], active=False)
+    assert judge(log, seen).of("I9 assignment").against == ("lead lead0 has 0 active assignments",)
+
+
+def test_owners_that_differ_are_named(log: ClientLog, seen: Evidence) -> None:
+    seen.assignments[0] = replace(seen.assignments[0], attorney_id="ben")
+    words = judge(log, seen).of("I9 assignment").against
+    assert words == ("lead lead0: owner ada at intake, ben at assignment",)
+
+
+def test_a_load_at_intake_that_differs_is_named(log: ClientLog, seen: Evidence) -> None:
+    seen.intake_loads["ada"] = 1
+    assert judge(log, seen).of("I9 assignment").against == ("attorney ada: 2 open at assignment, 1 at intake",)
+
+
 def test_an_object_that_is_gone_or_another_is_dangling(log: ClientLog, seen: Evidence) -> None:
     seen.objects["object0"] = "sha9"
     del seen.objects["object1"]
@@ -216,6 +238,32 @@ def test_a_lead_whose_timeline_tells_another_story_is_named(log: ClientLog, seen
     report = judge(log, seen)
     assert report.failed == ["I14 history"]
     assert report.of("I14 history").against == ("lead lead0: is reached_out, and its timeline leads to assigned",)
+
+
+def test_the_table_has_every_figure(log: ClientLog, seen: Evidence) -> None:
+    seen.deliveries[0] = replace(seen.deliveries[0], ambiguous=True, ambiguous_attempts=2)
+    seen.mails.append(seen.mails[0])
+    figures = judge(log, seen, measured={"drained_s": 1.5, **figures_of(log)}).table().splitlines()[0]
+    for words in (
+        "lost 0",
+        "doubled 0",
+        "twice 0",
+        "twice_ambiguous 1",
+        "stuck 0",
+        "ambiguous 2",
+        "drained_s 1.5",
+        "5xx 0",
+    ):
+        assert words in figures, words
+
+
+def test_answers_are_measured_until_all_is_healed(log: ClientLog) -> None:
+    log.end(log.begin("key9", ADDRESSES[0]), 503)
+    for attempt, seconds in zip(log.attempts, (0.0, 1.0, 0.0, 2.0, 3.0), strict=True):
+        attempt.sent_at, attempt.answered_at = 10.0, None if attempt.status is None else 10.0 + seconds
+    log.attempts[-1].sent_at, log.attempts[-1].answered_at = 20.0, 23.0
+    assert figures_of(log) == {"p99_post_s": 3.0, "5xx": 1}
+    assert figures_of(log, until=15.0) == {"p99_post_s": 2.0, "5xx": 0}
 
 
 def test_the_table_names_what_was_found(log: ClientLog, seen: Evidence) -> None:

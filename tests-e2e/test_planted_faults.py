@@ -1,15 +1,18 @@
 """The checker against real tables: faults planted behind the product's back are found by the queries that gather."""
 
 import asyncio
+import smtplib
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from email.message import EmailMessage
 
 import httpx
 from e2e import evidence, objects
 from e2e.checker import Scenario, judge
 from e2e.clients import submit_all
+from e2e.mailboxes import Mailboxes
 from e2e.stack import Stack
 
 
@@ -41,6 +44,13 @@ async def taken_away(stack: Stack, lead: str) -> AsyncIterator[None]:
         await asyncio.to_thread(objects.put, stack, key, content)
 
 
+def send_again(stack: Stack, mail: EmailMessage) -> None:
+    """Deliver a mail once more, as it is."""
+    sink = stack.run["mail"]
+    with smtplib.SMTP(sink["smtp_host"], sink["smtp_port"]) as smtp:
+        smtp.send_message(mail)
+
+
 @asynccontextmanager
 async def stray(stack: Stack) -> AsyncIterator[None]:
     """An object of no row, where the sweeper does not look; removed afterwards."""
@@ -54,7 +64,7 @@ async def stray(stack: Stack) -> AsyncIterator[None]:
 
 
 async def test_the_checker_sees_faults_planted_in_the_tables(
-    stack: Stack, scenario: Scenario, staff: httpx.AsyncClient
+    stack: Stack, scenario: Scenario, staff: httpx.AsyncClient, mailboxes: Mailboxes
 ) -> None:
     await submit_all(stack, scenario.log, scenario.crowd.people(3), clients=1)
     await scenario.settle()
@@ -79,6 +89,21 @@ async def test_the_checker_sees_faults_planted_in_the_tables(
             " WHERE s.id = k.submission_id AND s.lead_id = $1::uuid",
             "UPDATE idempotency_keys k SET submission_id = s.id FROM submissions s"
             " WHERE k.submission_id = k.claim AND s.lead_id = $1::uuid",
+        ),
+        ("I1 lost", "I2 unexpected"): (
+            "intake",
+            "UPDATE idempotency_keys k SET key_hash = 'planted' || key_hash FROM submissions s"
+            " WHERE s.id = k.submission_id AND s.lead_id = $1::uuid",
+            "UPDATE idempotency_keys k SET key_hash = substr(key_hash, 8) FROM submissions s"
+            " WHERE s.id = k.submission_id AND s.lead_id = $1::uuid",
+        ),
+        ("I13 dead letters", "I15 leaks"): (
+            "intake",
+            "INSERT INTO dead_letters (id, queue, message_key, headers, lead_id, attempts, error_type, error_place, body,"
+            " body_truncated) SELECT gen_random_uuid(), 'planted', 'planted', '{}', l.id, 1, 'Planted', 'here',"
+            " convert_to(s.message, 'UTF8'), false FROM leads l JOIN submissions s ON s.lead_id = l.id"
+            " WHERE l.id = $1::uuid",
+            "DELETE FROM dead_letters WHERE queue = 'planted' AND lead_id = $1::uuid",
         ),
         ("I3 duplicated",): (
             "intake",
@@ -141,3 +166,10 @@ async def test_the_checker_sees_faults_planted_in_the_tables(
         assert await found() == {"I15 leaks"}, word
     note.unlink()
     assert await found() == set(), f"all is undone, of {other} too"
+
+    (delivered,) = await mailboxes.read(scenario.log.attempts[0].address)
+    await asyncio.to_thread(send_again, stack, delivered)
+    assert await found() == {"I7 mailed twice"}
+    flag = "UPDATE deliveries SET ambiguous = {} WHERE lead_id = $1::uuid"
+    async with planted(stack, "mailer", flag.format("true"), flag.format("false"), lead):
+        assert await found() == set(), "a copy of an ambiguous mail is listed"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Result = Literal["passed", "failed", "void"]
-SUMMED = ("accepted", "unknown", "lost", "doubled", "twice", "twice_ambiguous", "stuck", "extra_deliveries")
+SUMMED = ("accepted", "unknown", "lost", "doubled", "twice", "twice_ambiguous", "stuck", "5xx", "extra_deliveries")
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def table(entries: Iterable[Entry]) -> str:
     runs: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         runs[entry.scenario].append(entry)
-    heads = ("scenario", "passed", "failed", "void", *SUMMED, "drained s", "run s")
+    heads = ("scenario", "passed", "failed", "void", *SUMMED, "p99 s", "drained s", "run s")
     lines = ["  ".join(heads)]
     for name in sorted(runs):
         counted = [one for one in runs[name] if one.result != "void"]
         cells: list[object] = [name, *(sum(one.result == result for one in runs[name]) for result in _RESULTS)]
         cells += [sum(int(one.figures.get(figure, 0)) for one in counted) for figure in SUMMED]
-        cells += [_largest(one.figures.get("drained_s", 0) for one in counted)]
+        cells += [_largest(one.figures.get(figure) or 0 for one in counted) for figure in ("p99_post_s", "drained_s")]
         cells += [_largest(one.seconds for one in counted)]
         lines.append("  ".join(f"{cell!s:>{len(head)}}" for head, cell in zip(heads, cells, strict=True)))
     return "\n".join(lines)

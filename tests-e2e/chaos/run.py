@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 from e2e import evidence
-from e2e.checker import Report, Scenario, judge
+from e2e.checker import Scenario, figures_of, judge
 from e2e.clients import Person, http_client, log_in, submit_all
 from e2e.eventually import PATIENCE, eventually
 from e2e.rows import Evidence
@@ -203,7 +203,15 @@ class Run:
         addresses = {attempt.address for attempt in scenario.log.attempts}
         seen = await evidence.gather(self.stack, scenario.since, addresses, scenario.crowd)
         self._expect_dead_letters(seen)
-        report = judge(scenario.log, seen, final=self.final)
+        strangers = {mail.address.lower() for mail in self.arena.smtp.mails} - {one.lower() for one in addresses}
+        self.check(not strangers, f"mail went to {len(strangers)} addresses that nobody has typed")
+        measured = {
+            **figures_of(scenario.log, began),
+            **await self._traffic(),
+            "drained_s": round(drained, 1),
+            **self.figures,
+        }
+        report = judge(scenario.log, seen, final=self.final, measured=measured)
         self.failures += self.arena.deaths
         told = self.arena.unspoken.count - self._unspoken
         self.check(told == 0, f"{told} times a message, phone number or resume was given to the broker")
@@ -211,7 +219,7 @@ class Run:
         for name, count in self.expected.items():
             self.check(len(found.pop(name, ())) == count, f"the checker does not see {count} of {name}")
         self.failures += [f"{name}: {against[0]}" for name, against in found.items()]
-        self.figures = {**_figures(report), **await self._traffic(), "drained_s": round(drained, 1), **self.figures}
+        self.figures = {**report.figures, "unknown": scenario.log.statuses().get("unknown", 0)}
         return Outcome(self.failures, self.figures, report.table())
 
     def _expect_dead_letters(self, seen: Evidence) -> None:
@@ -233,25 +241,6 @@ class Run:
 
 
 _NOT_REACHED = "SELECT count(*) FROM leads WHERE created_at >= $1 AND status <> 'reached_out'"
-
-
-def _figures(report: Report) -> dict[str, Any]:
-    def against(name: str) -> int:
-        return len(report.of(name).against)
-
-    answers = report.figures["answers"]
-    return {
-        "accepted": report.figures["accepted"],
-        "unknown": answers.get("unknown", 0) if isinstance(answers, dict) else 0,
-        "lost": against("I1 lost"),
-        "doubled": against("I3 duplicated"),
-        "stuck": against("I5 stuck"),
-        "mails": report.figures["mails"],
-        "ambiguous": report.figures["ambiguous"],
-        "twice_ambiguous": against("I8 ambiguous copies"),
-        "twice": against("I7 mailed twice"),
-        "answers": answers,
-    }
 
 
 Body = Callable[[Run], Awaitable[None]]

@@ -9,13 +9,14 @@ import httpx
 from e2e.stack import Stack
 
 QUEUES = ("assignment.leads", "assignment.roster", "mailer.outreach", "intake.lead-status", "intake.dead-letters")
+_STATES = ("messages", "messages_ready", "messages_unacknowledged")
 
 
 async def queues(stack: Stack) -> dict[str, int]:
     """Messages in work and retry queues.
 
     Ready messages are counted by the broker now (a passive declaration); those in a consumer's hands come from the
-    management API, whose figures are up to 5 s old.
+    management API, whose figures are up to 5 s old. So do those that a queue holds back for good, in neither state.
     """
     counts: dict[str, int] = {}
     connection = await aio_pika.connect(stack.run["amqp_url"], timeout=10)
@@ -26,7 +27,9 @@ async def queues(stack: Stack) -> dict[str, int]:
                 found = await channel.get_queue(name)
                 counts[f"{name} ready"] = found.declaration_result.message_count or 0
     for row in await management(stack, "/api/queues"):
-        counts[f"{row['name']} unacked"] = int(row.get("messages_unacknowledged") or 0)
+        total, ready, unacked = (int(row.get(name) or 0) for name in _STATES)
+        counts[f"{row['name']} unacked"] = unacked
+        counts[f"{row['name']} held"] = max(total - ready - unacked, 0)
     return counts
 
 

@@ -5,10 +5,13 @@ waits until all is quiet after, gathers the evidence, prints the table and fails
 """
 
 import hashlib
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
+from types import MappingProxyType
 
 from e2e import evidence, mail_identities
 from e2e.client_log import ClientLog
@@ -67,13 +70,28 @@ class Report:
         return "\n".join(lines)
 
 
+def figures_of(log: ClientLog, until: float = inf) -> dict[str, object]:
+    """How the API answered what was sent before ``until`` (monotonic clock)."""
+    p99 = log.p99(until)
+    return {"p99_post_s": None if p99 is None else round(p99, 2), "5xx": log.server_errors(until)}
+
+
 def hash_of(key: str) -> str:
     """How an Idempotency-Key is stored: never itself."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def judge(log: ClientLog, seen: Evidence, *, final: Iterable[str] = ("reached_out",)) -> Report:
-    """Hold the evidence against what the clients were told; accepted leads must end in one of ``final``."""
+def judge(
+    log: ClientLog,
+    seen: Evidence,
+    *,
+    final: Iterable[str] = ("reached_out",),
+    measured: Mapping[str, object] = MappingProxyType({}),
+) -> Report:
+    """Hold the evidence against what the clients were told; accepted leads must end in one of ``final``.
+
+    ``measured``: further figures of the scenario, for the table.
+    """
     findings = (
         Finding("I1 lost", tuple(_lost(log, seen))),
         Finding("I2 unexpected", tuple(_unexpected(log, seen))),
@@ -95,6 +113,7 @@ def judge(log: ClientLog, seen: Evidence, *, final: Iterable[str] = ("reached_ou
         Finding("I14 history", tuple(_histories(seen))),
         Finding("I15 leaks", tuple(seen.leaks)),
     )
+    against = {one.name: len(one.against) for one in findings}
     figures = {
         "answers": log.statuses(),
         "keys": len({attempt.key for attempt in log.attempts}),
@@ -102,9 +121,21 @@ def judge(log: ClientLog, seen: Evidence, *, final: Iterable[str] = ("reached_ou
         "submissions": len(seen.submissions),
         "leads": len(seen.leads),
         "mails": len(seen.mails),
-        "ambiguous": sum(delivery.ambiguous for delivery in seen.deliveries),
+        **{figure: against[name] for figure, name in _COUNTED.items()},
+        "ambiguous": sum(delivery.ambiguous_attempts for delivery in seen.deliveries),
+        **measured,
     }
     return Report(findings, figures)
+
+
+_COUNTED = {
+    "lost": "I1 lost",
+    "doubled": "I3 duplicated",
+    "stuck": "I5 stuck",
+    "twice": "I7 mailed twice",
+    "twice_ambiguous": "I8 ambiguous copies",
+}
+"""Figures that are the number of what speaks against an identity."""
 
 
 def _lost(log: ClientLog, seen: Evidence) -> Iterable[str]:
@@ -122,7 +153,13 @@ def _lost(log: ClientLog, seen: Evidence) -> Iterable[str]:
 
 def _unexpected(log: ClientLog, seen: Evidence) -> Iterable[str]:
     known = log.keys_of_addresses()
-    return (f"submission {row.id} of nobody we know" for row in seen.submissions if row.address not in known)
+    yield from (f"submission {row.id} of nobody we know" for row in seen.submissions if row.address not in known)
+    sent, mine = {hash_of(attempt.key) for attempt in log.attempts}, {row.id for row in seen.submissions}
+    yield from (
+        f"submission {submission} under a key that nobody has sent"
+        for key, submission in seen.keys.items()
+        if key not in sent and submission in mine
+    )
 
 
 def _duplicated(log: ClientLog, seen: Evidence) -> Iterable[str]:
@@ -230,10 +267,12 @@ class Scenario:
 
     async def verify(self, final: Iterable[str] = ("reached_out",), within: float = QUIET_WITHIN) -> Report:
         """Wait for quiet, gather, judge, print, and fail on any finding."""
+        began = time.monotonic()
         await self.settle(final, within)
+        measured = {"drained_s": round(time.monotonic() - began, 1), **figures_of(self.log)}
         addresses = {attempt.address for attempt in self.log.attempts}
         seen = await evidence.gather(self.stack, self.since, addresses, self.crowd)
-        report = judge(self.log, seen, final=final)
+        report = judge(self.log, seen, final=final, measured=measured)
         self._report(report.table())
         assert not report.failed, f"the checker found: {', '.join(map(str.strip, report.failed))}\n{report.table()}"
         return report

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from math import inf
 
 
 @dataclass
@@ -67,6 +68,15 @@ class ClientLog:
             counts["unknown" if one.status is None else str(one.status)] += 1
         return dict(sorted(counts.items()))
 
-    def latencies(self) -> list[float]:
-        """Seconds to each answer, sorted."""
-        return sorted(one.seconds for one in self.attempts if one.seconds is not None)
+    def latencies(self, until: float = inf) -> list[float]:
+        """Seconds to each answer, sorted; of what was sent before ``until`` (monotonic clock)."""
+        return sorted(one.seconds for one in self.attempts if one.seconds is not None and one.sent_at < until)
+
+    def p99(self, until: float = inf) -> float | None:
+        """Seconds within which 99 of 100 answers came; None without an answer."""
+        found = self.latencies(until)
+        return found[int(len(found) * 0.99)] if found else None
+
+    def server_errors(self, until: float = inf) -> int:
+        """Answers of 500 and above."""
+        return sum(one.status is not None and one.status >= 500 and one.sent_at < until for one in self.attempts)

@@ -210,6 +210,7 @@ async def _from_mailer(stack: Stack, found: Evidence) -> None:
             address=addresses[str(row["lead_id"])],
             state=row["state"],
             ambiguous=row["ambiguous"],
+            ambiguous_attempts=row["ambiguous_attempts"],
             message_id=row["message_id"],
             kind=row["kind"],
             asked_for=row["request_id"] is not None,

@@ -38,6 +38,7 @@ class DeliveryRow:
     address: str
     state: str
     ambiguous: bool = False
+    ambiguous_attempts: int = 0
     message_id: str | None = None
     kind: str = WELCOME
     asked_for: bool = False
