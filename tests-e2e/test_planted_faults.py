@@ -99,8 +99,9 @@ async def test_the_checker_sees_faults_planted_in_the_tables(
         ),
         ("I13 dead letters", "I15 leaks"): (
             "intake",
-            "INSERT INTO dead_letters (id, queue, message_key, headers, lead_id, attempts, error_type, error_place, body,"
-            " body_truncated) SELECT gen_random_uuid(), 'planted', 'planted', '{}', l.id, 1, 'Planted', 'here',"
+            "INSERT INTO dead_letters"
+            " (id, queue, message_key, headers, lead_id, attempts, error_type, error_place, body, body_truncated)"
+            " SELECT gen_random_uuid(), 'planted', 'planted', '{}', l.id, 1, 'Planted', 'here',"
             " convert_to(s.message, 'UTF8'), false FROM leads l JOIN submissions s ON s.lead_id = l.id"
             " WHERE l.id = $1::uuid",
             "DELETE FROM dead_letters WHERE queue = 'planted' AND lead_id = $1::uuid",
