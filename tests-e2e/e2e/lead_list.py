@@ -11,7 +11,12 @@ _PAGE = 500
 async def read(stack: Stack, since: datetime) -> dict[str, tuple[str, str | None]]:
     """Status and owner, by id, of every lead made at ``since`` (database time) or later."""
     found: dict[str, tuple[str, str | None]] = {}
-    question = {"created_from": since.isoformat(), "limit": _PAGE, "total": "false", "fields": "status,assigned_to"}
+    question = {
+        "created_from": since.isoformat(),
+        "limit": str(_PAGE),
+        "total": "false",
+        "fields": "status,assigned_to",
+    }
     async with http_client(stack) as client:
         client.headers["Authorization"] = f"Bearer {await log_in(client, stack)}"
         cursor: str | None = None
