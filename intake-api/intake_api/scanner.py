@@ -35,6 +35,9 @@ class Scanner(Protocol):
     async def scan(self, content: BinaryIO) -> Verdict:
         """Scan seekable ``content`` from its start. Never raises for a scanner that is away: UNKNOWN."""
 
+    async def is_up(self) -> bool:
+        """Whether the scanner answers at all: then a document without a verdict is that document's matter."""
+
 
 class NoScanner:
     """No scanner is configured: every document counts as clean."""
@@ -42,6 +45,10 @@ class NoScanner:
     async def scan(self, content: BinaryIO) -> Verdict:
         """See `Scanner.scan`."""
         return Verdict.CLEAN
+
+    async def is_up(self) -> bool:
+        """See `Scanner.is_up`."""
+        return True
 
 
 class ClamdScanner:
@@ -61,6 +68,19 @@ class ClamdScanner:
             verdict = Verdict.UNKNOWN
         SCANS.labels(verdict).inc()
         return verdict
+
+    async def is_up(self) -> bool:
+        """See `Scanner.is_up`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                reader, writer = await self._connect()
+                try:
+                    writer.write(b"zPING\0")
+                    return await reader.readuntil(b"\0") == b"PONG\0"
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError, EOFError):
+            return False
 
     async def _ask(self, content: BinaryIO) -> bytes:
         reader, writer = await self._connect()

@@ -1,4 +1,4 @@
-"""A clamd that speaks INSTREAM (clamd(8)) and knows one virus: the EICAR test file."""
+"""A clamd that speaks INSTREAM and PING (clamd(8)) and knows one virus: the EICAR test file."""
 
 import asyncio
 import struct
@@ -9,20 +9,25 @@ EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 
 class ClamdStub:
-    """Remembers what it was sent; ``reply`` replaces its verdicts, None makes it hang up."""
+    """Remembers what it was sent; ``reply`` replaces its verdicts, None makes it hang up, as ``unreadable`` does."""
 
     def __init__(self) -> None:
         self.scanned: list[bytes] = []
         self.reply: bytes | None = b""
+        self.unreadable: bytes | None = None
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            assert await reader.readexactly(10) == b"zINSTREAM\0"
+            command = await reader.readuntil(b"\0")
+            if command == b"zPING\0":
+                writer.write(b"PONG\0")
+                return
+            assert command == b"zINSTREAM\0"
             content = b""
             while length := struct.unpack(">I", await reader.readexactly(4))[0]:
                 content += await reader.readexactly(length)
             self.scanned.append(content)
-            if self.reply is not None:
+            if self.reply is not None and content != self.unreadable:
                 verdict = b"stream: Eicar-Signature FOUND" if EICAR in content else b"stream: OK"
                 writer.write((self.reply or verdict) + b"\0")
                 await writer.drain()

@@ -1,11 +1,13 @@
 """Scan resumes that were quarantined because the scanner was away, once it answers again."""
 
 import tempfile
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 from service_chassis.database import Sessions
-from sqlalchemy import select, update
+from sqlalchemy import select, tuple_, update
 
 from intake_api.exceptions import ResumeMissingError
 from intake_api.models import Submission
@@ -20,25 +22,32 @@ BATCH = 100
 
 
 async def scan_quarantined(sessions: Sessions, store: ResumeStore, scanner: Scanner) -> int:
-    """Scan the oldest ones; stop at the first that gets no verdict. Return how many got one."""
-    async with sessions() as session:
-        rows = (
-            await session.execute(
-                select(Submission.id, Submission.resume_key)
-                .where(Submission.resume_state == QUARANTINED, Submission.resume_flags.contains([UNSCANNED]))
-                .order_by(Submission.received_at)
-                .limit(BATCH)
-            )
-        ).all()
+    """Scan them all, oldest first; stop when the scanner is away. Return how many got a verdict."""
     scanned = 0
-    for submission_id, key in rows:
-        verdict = await _scan(store, scanner, key)
-        if verdict is Verdict.UNKNOWN:
-            break
-        if verdict is not None:
-            await _settle(sessions, submission_id, key, verdict)
-            scanned += 1
+    after: tuple[datetime, UUID] | None = None
+    while batch := await _next_batch(sessions, after):
+        for received_at, submission_id, key in batch:
+            after = (received_at, submission_id)
+            verdict = await _scan(store, scanner, key)
+            if verdict is Verdict.UNKNOWN and not await scanner.is_up():
+                return scanned
+            if verdict is not None and verdict is not Verdict.UNKNOWN:
+                await _settle(sessions, submission_id, key, verdict)
+                scanned += 1
     return scanned
+
+
+async def _next_batch(sessions: Sessions, after: tuple[datetime, UUID] | None) -> Sequence[tuple[datetime, UUID, str]]:
+    wanted = (
+        select(Submission.received_at, Submission.id, Submission.resume_key)
+        .where(Submission.resume_state == QUARANTINED, Submission.resume_flags.contains([UNSCANNED]))
+        .order_by(Submission.received_at, Submission.id)
+        .limit(BATCH)
+    )
+    if after is not None:
+        wanted = wanted.where(tuple_(Submission.received_at, Submission.id) > tuple_(*after))
+    async with sessions() as session:
+        return [(row.received_at, row.id, row.resume_key) for row in await session.execute(wanted)]
 
 
 async def _scan(store: ResumeStore, scanner: Scanner, key: str) -> Verdict | None:

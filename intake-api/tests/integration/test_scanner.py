@@ -79,6 +79,17 @@ async def test_s07_a_scanner_without_a_verdict_leaves_the_resume_quarantined_unt
     assert (state, flags, download.content) == ("accepted", [], PDF)
 
 
+async def test_s07_a_resume_that_never_gets_a_verdict_keeps_no_later_one_quarantined(scanned: Scanned) -> None:
+    intake, stub = scanned
+    stub.reply, stub.unreadable = None, ACTIVE
+    await submit(intake, ACTIVE)
+    await submit(intake, PDF)
+    stub.reply = b""
+    assert await scan_quarantined(intake.sessions, intake.store, make_scanner(intake.settings.scanner_url, 2)) == 1
+    rows = await intake.database.fetch("SELECT resume_state FROM submissions ORDER BY received_at")
+    assert [row["resume_state"] for row in rows] == ["quarantined", "accepted"]
+
+
 async def test_s07_malware_found_later_stays_quarantined(scanned: Scanned) -> None:
     intake, stub = scanned
     stub.reply = None
@@ -115,6 +126,9 @@ async def test_s07_the_verdict_on_a_resume_is_none_on_what_took_its_place_meanwh
             await replace(intake, submitted, EICAR)
             stub.reply = b""
             return await make_scanner(intake.settings.scanner_url, 2).scan(content)
+
+        async def is_up(self) -> bool:
+            return True
 
     await scan_quarantined(intake.sessions, intake.store, ReplacedMeanwhile())
     assert (await resume_of(intake, submitted))[:2] == ("quarantined", ["unscanned"])
