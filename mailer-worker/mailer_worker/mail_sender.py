@@ -15,7 +15,7 @@ ADDRESS_CODES = frozenset({550, 551, 553})
 """Replies to RCPT about the mailbox itself: unavailable, not local, not a possible name (RFC 5321 s. 4.2.3)."""
 
 RELAYING_DENIED = "relaying_denied"
-"""The stage of a `RelayAway` that came as an answer to RCPT."""
+"""The stage of a `RelayAway` that came as an answer to RCPT or DATA."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 | connect, greeting, EHLO, TLS, authentication; the sender refused for good | the relay is away for every mail |
 | MAIL or RCPT: 4xx, disconnect, timeout; DATA: 4xx | definitely not sent, try again |
 | RCPT: 5xx because it does not relay for us (5.7.1 of RFC 3463, or in words) | the relay is away, whoever it is for |
+| RCPT, DATA: authentication wanted (530, 534, 535, 538) | the same: the probe, which names no recipient, cannot tell |
 | RCPT: 550, 551, 553 | definitely not sent, for good; nor will another mail to this address be |
 | RCPT: other 5xx; DATA: 5xx; an address that cannot go on the wire as it is stored | definitely not sent, for good |
 | disconnect, timeout or an unreadable reply inside DATA | ambiguous |
@@ -154,7 +155,7 @@ def _away(stage: str, error: BaseException, code: int | None) -> str | None:
     if stage == "connect":
         return _connect_stage(error)
     if code in AUTHENTICATION_CODES:
-        return "auth"
+        return "auth" if stage == "mail" else RELAYING_DENIED
     if code is None or code < 500:
         return None
     if stage == "mail":

@@ -167,11 +167,20 @@ async def test_a_refusal_of_the_mail_fails_at_once_and_leaves_the_address_alone(
     assert len(relay.mails_to(bench.address)) == 1
 
 
-async def test_a_relay_that_does_not_relay_for_us_fails_no_mail(bench: Bench, relay: ScriptedRelay) -> None:
-    relay.script[bench.address].append(Step("rcpt", "554 5.7.1 Relay access denied"))
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step("rcpt", "554 5.7.1 Relay access denied"),
+        Step("rcpt", "530 5.7.0 Authentication required"),
+        Step("data", "530 5.7.0 Authentication required"),
+    ],
+    ids=str,
+)
+async def test_a_relay_that_does_not_relay_for_us_fails_no_mail(bench: Bench, relay: ScriptedRelay, step: Step) -> None:
+    relay.script[bench.address].append(step)
     await bench.hear(bench.assigned())
     (outcome,) = await bench.send_due()
-    assert outcome == RelayAway(RELAYING_DENIED, 554), "the circuit opens"
+    assert outcome == RelayAway(RELAYING_DENIED, int(step.reply[:3])), "the circuit opens"
     (said,) = await bench.said()
     assert isinstance(said, OutreachDeferred)
     assert (said.reason, said.next_attempt_at is None) == (RELAYING_DENIED, False)

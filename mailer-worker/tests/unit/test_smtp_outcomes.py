@@ -40,6 +40,8 @@ def refused(code: int, words: str) -> aiosmtplib.SMTPRecipientRefused:
         ("mail", aiosmtplib.SMTPSenderRefused(451, "x", "s"), DefinitelyNotSent(False, 451, "refused_for_now", "mail")),
         ("mail", aiosmtplib.SMTPSenderRefused(550, "x", "s"), RelayAway("sender_refused", 550)),
         ("mail", aiosmtplib.SMTPSenderRefused(530, "x", "s"), RelayAway("auth", 530)),
+        ("rcpt", refused(530, "5.7.0 authenticate first"), RelayAway(RELAYING_DENIED, 530)),
+        ("data", aiosmtplib.SMTPDataError(530, "5.7.0 authenticate first"), RelayAway(RELAYING_DENIED, 530)),
         ("mail", LOST, DefinitelyNotSent(False, None, "disconnected", "mail")),
         ("rcpt", LOST, DefinitelyNotSent(False, None, "disconnected", "rcpt")),
         ("rcpt", LATE, DefinitelyNotSent(False, None, "timeout", "rcpt")),
