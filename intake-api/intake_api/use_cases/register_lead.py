@@ -31,7 +31,7 @@ from intake_api.scanner import Scanner
 from intake_api.settings import IntakeSettings
 from intake_api.submission import NewSubmission
 from intake_api.use_cases.claim_key import Claim, Replay, claim_key, finish_key, release_key
-from intake_api.use_cases.take_allowance import Allowance, take_allowance
+from intake_api.use_cases.take_allowance import Allowance, Taken, give_back, take_allowance
 
 log = structlog.get_logger(__name__)
 
@@ -71,8 +71,8 @@ async def register_lead(
     """Store a submission durably and say LeadRegistered when it made a lead.
 
     With ``key_hash`` the work is done once per key; ``suspicions`` put it into quarantine; ``allowances`` are used
-    when there is work to do, not for a repeated request. Raises IdempotencyKeyInUseError,
-    IdempotencyKeyReusedError, LimitReachedError, StorageAwayError.
+    when there is work to do, not for a repeated request, and given back when it fails. Raises
+    IdempotencyKeyInUseError, IdempotencyKeyReusedError, LimitReachedError, StorageAwayError.
     """
     claim: Claim | None = None
     if key_hash is not None:
@@ -86,11 +86,15 @@ async def register_lead(
         if isinstance(claimed, Replay):
             return await _replay(sessions, claimed)
         claim = claimed
+    taken: list[Taken] = []
     try:
-        await take_allowance(sessions, allowances)
+        taken = await take_allowance(sessions, allowances)
         flags = flags_after(await scanner.scan(submission.resume.content), submission.resume.flags)
         return await _store(sessions, store, settings, submission, claim, flags, suspicions)
     except BaseException:
+        if taken:
+            with contextlib.suppress(SQLAlchemyError, OSError):  # the window ends by itself
+                await give_back(sessions, taken)
         if claim is not None:
             with contextlib.suppress(SQLAlchemyError, OSError):  # the lease ends by itself
                 await release_key(sessions, claim)

@@ -7,11 +7,12 @@ is honest. With the database away nothing is allowed: the request could not be s
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from prometheus_client import Counter
 from service_chassis.database import Sessions
-from sqlalchemy import case, func, text
+from sqlalchemy import case, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from intake_api.exceptions import LimitReachedError
@@ -40,10 +41,19 @@ class Allowance:
         return f"{self.scope}:{self.subject}"
 
 
-async def take_allowance(sessions: Sessions, wanted: Sequence[Allowance]) -> None:
+@dataclass(frozen=True)
+class Taken:
+    """A use that was counted, in the window that ends then."""
+
+    key: str
+    cost: int
+    ends_at: datetime
+
+
+async def take_allowance(sessions: Sessions, wanted: Sequence[Allowance]) -> list[Taken]:
     """Count all of them, or none and raise LimitReachedError for the one that takes longest to come back."""
     if not wanted:
-        return
+        return []
     # In one order everywhere, so that two requests never wait for each other.
     by_key = {one.key: one for one in sorted(wanted, key=lambda one: one.key)}
     fresh = insert(RateCounter).values(
@@ -63,13 +73,30 @@ async def take_allowance(sessions: Sessions, wanted: Sequence[Allowance]) -> Non
             "used": case((is_over, fresh.excluded.used), else_=RateCounter.used + fresh.excluded.used),
             "ends_at": case((is_over, fresh.excluded.ends_at), else_=RateCounter.ends_at),
         },
-    ).returning(RateCounter.key, RateCounter.used, func.extract("epoch", RateCounter.ends_at - func.now()))
+    ).returning(
+        RateCounter.key,
+        RateCounter.used,
+        func.extract("epoch", RateCounter.ends_at - func.now()),
+        RateCounter.ends_at,
+    )
     async with sessions.begin() as session:
         await session.execute(_ONE_COUNT_MAY_BE_LOST)
         rows = (await session.execute(statement)).all()
-        exceeded = [(float(left), by_key[key]) for key, used, left in rows if used > by_key[key].rate.limit]
+        exceeded = [(float(left), by_key[key]) for key, used, left, _ in rows if used > by_key[key].rate.limit]
         if exceeded:
             left, allowance = max(exceeded, key=lambda pair: pair[0])
             LIMITED.labels(allowance.scope).inc()
             log.warning("limit_reached", scope=allowance.scope)
             raise LimitReachedError(allowance.scope, max(1, math.ceil(left)))
+    return [Taken(key, by_key[key].cost, ends_at) for key, _, _, ends_at in rows]
+
+
+async def give_back(sessions: Sessions, taken: Sequence[Taken]) -> None:
+    """Uncount what led to nothing, unless its window is over."""
+    async with sessions.begin() as session:
+        for one in sorted(taken, key=lambda one: one.key):
+            await session.execute(
+                update(RateCounter)
+                .where(RateCounter.key == one.key, RateCounter.ends_at == one.ends_at)
+                .values(used=RateCounter.used - one.cost)
+            )

@@ -68,6 +68,17 @@ async def test_s15_an_address_is_written_to_so_often_and_no_more(intake: Intake)
     assert await intake.rows("outbox") == 2
 
 
+@limited(limit_per_recipient="2/600")
+async def test_what_our_own_outage_refused_uses_up_no_cap(intake: Intake) -> None:
+    intake.objects.write_text("no folder")
+    refused = [await post(intake, 0, **{"Idempotency-Key": "same"}) for _ in range(3)]
+    intake.objects.unlink()
+    accepted = [await post(intake, 0, **{"Idempotency-Key": key}) for key in ("same", "other", "third")]
+    assert [answer.status_code for answer in (*refused, *accepted)] == [503, 503, 503, 201, 201, 429]
+    counted = await intake.database.fetchval("SELECT used FROM rate_counters WHERE key LIKE 'storage:%'")
+    assert counted == await intake.database.fetchval("SELECT sum(resume_size) FROM submissions")
+
+
 @limited(limit_overall="2/600")
 async def test_s19_the_cap_of_all_and_a_repeated_request_that_uses_none(intake: Intake) -> None:
     assert (await post(intake, 1, **{"Idempotency-Key": "one"})).status_code == 201
