@@ -123,12 +123,15 @@ class Worker:
         await self.engine.dispose()
 
     def _report_death(self, tasks: Mapping[str, "asyncio.Task[None]"]) -> int:
+        reasons = set()
         for name, task in tasks.items():
             if task.done():
                 error = None if task.cancelled() else task.exception()
                 root = _first_leaf(error)
                 if isinstance(root, TopologyMismatchError | OSError):
-                    log.error("stopping", task=name, reason=str(root))
+                    if str(root) not in reasons:  # consumer and relay may find the same at the same moment
+                        log.error("stopping", task=name, reason=str(root))
+                    reasons.add(str(root))
                 elif root is not None:
                     log.error("task_died", task=name, **telemetry.log_fields(root))
                 else:
