@@ -4,14 +4,17 @@ A crash between the PUT of a resume and its commit leaves an object without a ro
 object comes first). After a grace, longer than any request may take, such an object is removed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter, Gauge
+from service_chassis import telemetry
 from service_chassis.database import Sessions
 from sqlalchemy import func, select
 
+from intake_api.exceptions import StorageAwayError
 from intake_api.models import Submission
 from intake_api.resume_safety_state import WITHDRAWN
 from intake_api.resume_store import ResumeStore
@@ -47,11 +50,29 @@ async def sweep_resumes(sessions: Sessions, store: ResumeStore, grace: float) ->
         ).all()
     known = {key for key, _ in rows}
     orphans = [key for key, written_at in objects.items() if key not in known and written_at < before]
-    for key in orphans:
-        await store.delete(key)
     dangling = tuple(sorted(key for key, received_at in rows if key not in objects and received_at < before))
-    SWEPT.inc(len(orphans))
     DANGLING.set(len(dangling))
+    swept = await _delete(store, orphans)
     if orphans or dangling:
-        log.warning("resumes_swept", orphans=len(orphans), dangling=len(dangling), first_dangling=dangling[:20])
-    return Swept(len(orphans), dangling)
+        log.warning(
+            "resumes_swept",
+            orphans=swept,
+            orphans_left=len(orphans) - swept,
+            dangling=len(dangling),
+            first_dangling=dangling[:20],
+        )
+    return Swept(swept, dangling)
+
+
+async def _delete(store: ResumeStore, keys: Sequence[str]) -> int:
+    """Delete what can be; one that the store does not let go waits for the next sweep. Return how many are gone."""
+    deleted = 0
+    for key in keys:
+        try:
+            await store.delete(key)
+        except StorageAwayError as error:
+            log.warning("orphan_left", **telemetry.log_fields(error))
+        else:
+            SWEPT.inc()
+            deleted += 1
+    return deleted
