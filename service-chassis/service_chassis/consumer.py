@@ -125,10 +125,15 @@ class Consumer:
             log.warning("consumer_paused", reason="database away")
 
     async def _is_heard(self, connection: AbstractConnection) -> bool:
-        """Whether the broker answers on this connection and every queue has a consumer.
+        """Whether the broker answers on this connection, every queue has a consumer, and we are one.
 
-        The library's own ping says yes until a heartbeat dies, and to a consumer that the broker has cancelled.
+        The library's own ping says yes until a heartbeat dies, and to a consumer that the broker has cancelled; the
+        broker's count of consumers has other processes in it.
         """
+        transport = connection.transport
+        channels = transport.connection.channels.values() if transport is not None else ()
+        if sum(len(getattr(channel, "consumers", ())) for channel in channels) < len(self._hearers):
+            return False
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S), connection.channel(publisher_confirms=False) as channel:
                 for name in self._hearers:

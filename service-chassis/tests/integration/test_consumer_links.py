@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from .bench import ROSTER, Bench, changed
 from .fault_proxy import proxied
 from .handling import ACK, all_acked, handled, note, nothing, subscribed
-from .waiting import until
+from .waiting import eventually, until
 
 QUICK = ConsumerGroup(consumer_grace=2.0)
 
@@ -155,6 +155,30 @@ async def test_a_queue_that_was_deleted_is_noticed_declared_again_and_heard(benc
         await until(lambda: consumer.is_connected)
         await bench.publish(changed("after"))
         await handled(bench, "before", "after")
+
+
+async def test_a_consumer_that_is_gone_is_noticed_although_another_process_hears_the_queue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service_chassis.consumer.LINK_LOST_S", 0.5)
+    original, cancelled = hearing.QueueHearer.hear, asyncio.Event()
+
+    async def hear(self: hearing.QueueHearer, message: RabbitMessage) -> None:
+        await original(self, message)
+        if not cancelled.is_set():
+            cancelled.set()
+            raw = message.raw_message
+            await raw.channel.basic_cancel(raw.consumer_tag or "")
+
+    monkeypatch.setattr(hearing.QueueHearer, "hear", hear)
+
+    async def consumers() -> int:
+        return (await bench.waiting())[1]
+
+    async with bench.consuming(subscribed(note)) as one, bench.consuming(subscribed(note)) as other:
+        await bench.publish(changed("one"))
+        await until(lambda: one.is_connected and other.is_connected, lambda connected: not connected)
+        await eventually(consumers, lambda count: count == 2)
 
 
 async def test_one_channel_closed_by_the_broker_is_opened_again(bench: Bench) -> None:
