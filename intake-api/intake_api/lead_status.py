@@ -19,6 +19,9 @@ class LeadStatus(StrEnum):
 OPEN = frozenset({LeadStatus.REGISTERED, LeadStatus.ASSIGNED, LeadStatus.REACHED_OUT, LeadStatus.OUTREACH_FAILED})
 """A lead in one of these counts as its owner's work."""
 
+RELAY_AWAY = "relay_away"
+"""Why a mail waits whose next attempt nobody can date: the mail server is away."""
+
 CLOSED = frozenset({LeadStatus.RETAINED, LeadStatus.DECLINED})
 """Work is over; staff may reopen it."""
 

@@ -26,7 +26,7 @@ from intake_api.exceptions import (
     NotAllowedError,
 )
 from intake_api.lead_events import state_of, wants_outreach
-from intake_api.lead_status import CLOSED, OPEN, LeadStatus, staff_moves
+from intake_api.lead_status import CLOSED, OPEN, RELAY_AWAY, LeadStatus, staff_moves
 from intake_api.models import Attorney, Lead
 from intake_api.use_cases.release_lead import release_lead
 
@@ -238,6 +238,8 @@ async def _reopen(session: AsyncSession, caller: Caller, lead: Lead, target: Lea
     before = lead.status
     lead.status = target
     lead.epoch += 1
+    if lead.outreach_reason == RELAY_AWAY:  # of the time before: nobody waits now
+        lead.outreach_reason = None
     await session.flush()
     owner = await repository.find_attorney(session, lead.assigned_to) if lead.assigned_to else None
     await _say(session, lead, state_of(lead, LeadReopened, attorney=owner))

@@ -12,18 +12,22 @@ from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
-from service_chassis import outbox
+from service_chassis import outbox, telemetry
 from service_chassis.database import Sessions
 from service_chassis.outbox import outbox as outbox_table
-from shared_schemas.events import LeadReassigned, LeadRegistered
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true, tuple_
+from service_chassis.transient import sqlstates
+from shared_schemas.events import LeadClosed, LeadReassigned, LeadRegistered
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from intake_api import repository
 from intake_api.cursor import Cursor
+from intake_api.exceptions import LeadNotFoundError
 from intake_api.lead_events import state_of
-from intake_api.lead_status import OPEN, LeadStatus
+from intake_api.lead_status import CLOSED, OPEN, RELAY_AWAY, LeadStatus
 from intake_api.models import Attorney, DeadLetter, Lead, Repair
 from intake_api.use_cases.change_attorney import restate_attorneys
 
@@ -32,7 +36,6 @@ log = structlog.get_logger(__name__)
 STUCK = Gauge("stuck_leads", "Open leads that nothing moves; the target is 0")
 REPAIRS = Counter("lead_repairs_total", "Events said again for stuck leads")
 
-RELAY_AWAY = "relay_away"
 FIRST_WAIT_S = 15 * 60
 LONGEST_WAIT_S = 6 * 3600
 UNATTENDED_LIMIT = 100
@@ -61,10 +64,22 @@ def _seconds(value: float) -> ColumnElement[object]:
 def _is_stuck(stuck_after: float) -> ColumnElement[bool]:
     no_owner = and_(Lead.assigned_to.is_(None), Lead.waiting_reason.is_(None))
     overdue = Lead.outreach_next_at < func.now() - _seconds(stuck_after)
-    unknown = and_(Lead.outreach_next_at.is_(None), Lead.outreach_reason.is_distinct_from(RELAY_AWAY))
+    waits_for_relay = and_(Lead.outreach_reason == RELAY_AWAY, not_(_relay_was_back(stuck_after)))
+    unknown = and_(Lead.outreach_next_at.is_(None), not_(func.coalesce(waits_for_relay, false())))
     no_attempt = and_(Lead.status == LeadStatus.ASSIGNED, or_(overdue, unknown))
     aged = Lead.updated_at <= func.now() - _seconds(stuck_after)
     return and_(Lead.status.in_(OPEN), aged, or_(no_owner, no_attempt))
+
+
+def _relay_was_back(stuck_after: float) -> ColumnElement[bool]:
+    """Whether a mail went out so long after this lead was told to wait, and so long ago, that its own should have.
+
+    Nothing else tells intake-api that the relay is back.
+    """
+    other = aliased(Lead)
+    margin = _seconds(stuck_after)
+    last = select(func.max(other.reached_at)).where(other.reached_at < func.now() - margin).scalar_subquery()
+    return func.coalesce(last > Lead.updated_at + margin, false())
 
 
 _UNSENT = exists().where(outbox_table.c.lead_id == Lead.id)
@@ -106,14 +121,18 @@ def _held_back_by(*, unsent: bool, dead: bool) -> str | None:
 
 
 def _lacks(lead: Lead) -> str:
+    if lead.status in CLOSED:
+        return "end"
     return "owner" if lead.assigned_to is None and lead.waiting_reason is None else "next mail attempt"
 
 
 async def repair_lead(sessions: Sessions, lead_id: UUID, stuck_after: float, *, forced: bool = False) -> bool:
-    """State one stuck lead again, if the bounds allow it; ``forced`` passes the waiting time between repairs.
+    """State one stuck lead again, if the bounds allow it. Returns whether an event was said.
 
-    Returns whether an event was said. Raises LeadNotFoundError.
+    ``forced`` is a person's wish: 15 minutes between repairs are enough, however many there were, and of a closed lead
+    LeadClosed is said. Raises LeadNotFoundError.
     """
+    due = Repair.last_at <= func.now() - _seconds(FIRST_WAIT_S) if forced else Repair.next_at <= func.now()
     async with sessions.begin() as session:
         lead = await repository.lock_lead_and_address(session, lead_id)
         allowed = await session.scalar(
@@ -121,10 +140,10 @@ async def repair_lead(sessions: Sessions, lead_id: UUID, stuck_after: float, *, 
             .outerjoin(Repair, Repair.lead_id == Lead.id)
             .where(
                 Lead.id == lead_id,
-                _is_stuck(stuck_after),
+                or_(_is_stuck(stuck_after), and_(true() if forced else false(), Lead.status.in_(CLOSED))),
                 ~_UNSENT,
                 ~_DEAD,
-                or_(true() if forced else false(), Repair.next_at.is_(None), Repair.next_at <= func.now()),
+                or_(Repair.next_at.is_(None), due),
             )
         )
         if allowed is None:
@@ -147,7 +166,12 @@ async def reconcile(sessions: Sessions, stuck_after: float) -> int:
         return 0
     said = 0
     for one in stuck:
-        said += await repair_lead(sessions, one.lead_id, stuck_after)
+        try:
+            said += await repair_lead(sessions, one.lead_id, stuck_after)
+        except (LeadNotFoundError, DBAPIError) as error:  # erased meanwhile, or locked: the others are not to wait
+            if isinstance(error, DBAPIError) and not sqlstates(error):
+                raise  # the database said nothing: it is away
+            log.warning("lead_not_repaired", lead_id=str(one.lead_id), **telemetry.log_fields(error))
     return said
 
 
@@ -173,8 +197,14 @@ async def rebuild_assignment(sessions: Sessions, after: UUID | None = None) -> t
 
 
 async def _state_again(session: AsyncSession, lead: Lead) -> None:
+    if lead.status in CLOSED:
+        closed = LeadClosed(lead_id=lead.id, epoch=lead.epoch, decision_seen=lead.decision)
+        await outbox.add(session, closed, correlation_id=lead.trace_id)
+        return
     if lead.assigned_to is None:
-        await outbox.add(session, state_of(lead, LeadRegistered), correlation_id=lead.trace_id)
+        keep = await repository.former_owner(session, lead.email_key) if lead.epoch == 0 else None
+        event = state_of(lead, LeadRegistered, keep_attorney_id=keep)
+        await outbox.add(session, event, correlation_id=lead.trace_id)
         return
     owner = await session.get_one(Attorney, lead.assigned_to)
     await outbox.add(session, state_of(lead, LeadReassigned, attorney=owner), correlation_id=lead.trace_id)

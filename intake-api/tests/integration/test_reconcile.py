@@ -8,6 +8,9 @@ import httpx
 import pytest
 from intake_api.use_cases import reconcile as module
 from intake_api.use_cases.reconcile import find_stuck, reconcile, repair_lead
+from service_chassis.database import make_engine, make_sessions
+from service_chassis.settings import DatabaseGroup
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from .conftest import Intake
@@ -82,6 +85,70 @@ async def test_repair_states_the_lead_and_changes_nothing_of_it(intake: Intake, 
     assert (events[owned]["type"], events[owned]["attorney"]["id"]) == ("lead.reassigned.v1", ada)
     assert (events[owned]["epoch"], events[owned]["decision_seen"], events[owned]["outreach"]) == (3, 5, True)
     assert await intake.database.fetch("SELECT * FROM leads ORDER BY id") == before
+
+
+async def test_repair_lets_a_returning_prospect_keep_the_attorney(intake: Intake, staff: httpx.AsyncClient) -> None:
+    ada = await new_attorney(staff, intake)
+    await new_lead(intake, status="retained", assigned_to=UUID(ada))
+    lead = await new_lead(intake)
+    await intake.database.execute("UPDATE leads SET email_key = 'same@example.com'")
+    await age(intake, lead)
+    assert await repair_lead(intake.sessions, UUID(lead), AFTER)
+    assert [event["keep_attorney_id"] for event in await said(intake)] == [ada]
+
+
+@pytest.mark.parametrize(
+    ("minutes_told", "minutes_reached", "is_stuck"),
+    [(60, 20, True), (60, 10, False), (60, 50, False), (60, 70, False)],
+    ids=["back long ago", "back just now", "a mail of the time before", "nobody since"],
+)
+async def test_a_mail_that_waits_for_the_relay_is_stuck_once_others_have_gone_out_long_since(
+    intake: Intake, staff: httpx.AsyncClient, minutes_told: int, minutes_reached: int, is_stuck: bool
+) -> None:
+    ada = UUID(await new_attorney(staff, intake))
+    waits = await new_lead(intake, status="assigned", assigned_to=ada, outreach_reason="relay_away")
+    other = await new_lead(intake, status="reached_out", assigned_to=ada)
+    await age(intake, waits, minutes_told)
+    await intake.database.execute(
+        "UPDATE leads SET reached_at = now() - make_interval(mins => $1) WHERE id = $2", minutes_reached, UUID(other)
+    )
+    assert await stuck_ids(intake) == ({waits} if is_stuck else set())
+
+
+async def test_a_wish_shortens_the_wait_between_repairs_to_a_quarter_of_an_hour_and_no_further(intake: Intake) -> None:
+    lead = await new_lead(intake)
+    await age(intake, lead)
+    assert await repair_lead(intake.sessions, UUID(lead), AFTER)
+    await intake.database.execute("DELETE FROM outbox")
+    await intake.database.execute("UPDATE repairs SET next_at = now() + interval '6 hours'")
+    assert not await repair_lead(intake.sessions, UUID(lead), AFTER, forced=True)
+    await intake.database.execute("UPDATE repairs SET last_at = now() - interval '15 minutes'")
+    assert not await repair_lead(intake.sessions, UUID(lead), AFTER)
+    assert await repair_lead(intake.sessions, UUID(lead), AFTER, forced=True)
+
+
+async def test_a_person_has_the_end_of_a_closed_lead_said_again(intake: Intake, staff: httpx.AsyncClient) -> None:
+    lead = await new_lead(intake, status="declined", epoch=2, decision=4)
+    await age(intake, lead)
+    assert await reconcile(intake.sessions, AFTER) == 0
+    assert (await staff.post(f"/api/v1/stuck-leads/{lead}/repair")).json() == {"repaired": True}
+    [event] = await said(intake)
+    assert (event["type"], event["epoch"], event["decision_seen"]) == ("lead.closed.v1", 2, 4)
+    assert await intake.database.fetchval("SELECT status FROM leads") == "declined"
+
+
+async def test_a_lead_that_cannot_be_repaired_holds_up_no_other(intake: Intake) -> None:
+    locked, free = await new_lead(intake), await new_lead(intake)
+    await age(intake, locked, 20)
+    await age(intake, free)
+    async with intake.sessions.begin() as holder:
+        await holder.execute(text("SELECT * FROM leads WHERE id = :id FOR UPDATE"), {"id": locked})
+        engine = make_engine(
+            DatabaseGroup(database_url=intake.settings.database_url, database_statement_timeout=1), "test"
+        )
+        assert await reconcile(make_sessions(engine), AFTER) == 1
+        await engine.dispose()
+    assert [event["lead_id"] for event in await said(intake)] == [free]
 
 
 async def test_repair_waits_longer_each_time_up_to_six_hours(intake: Intake) -> None:
