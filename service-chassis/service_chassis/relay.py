@@ -9,7 +9,7 @@ into a message are parked with a reason and counted, and never block their neigh
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import asyncpg
 import structlog
@@ -177,7 +177,7 @@ class _Lane:
         Rows that failed wait by their own clock: they hold nobody up while others go and the link stands.
         """
         channel = await self.link.channel()
-        async with connection.transaction():
+        async with _whole_transaction(connection):
             rows: Sequence[OutboxRow] = await connection.fetch(CLAIM, self._settings.relay_batch)
             if not rows:
                 return 0
@@ -258,6 +258,21 @@ class _Lane:
             command_s=COMMAND_S,
             idle_transaction_s=RELAY_IDLE_TRANSACTION_S,
         )
+
+
+@contextlib.asynccontextmanager
+async def _whole_transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """A transaction of one connection, which is thrown away when the database's answer did not come.
+
+    asyncpg goes on in the transaction whose BEGIN or COMMIT got no answer: what was done next would never be committed.
+    Raises InterfaceError then: a TimeoutError or ConnectionError would be taken for the broker's.
+    """
+    try:
+        async with connection.transaction():
+            yield
+    except (TimeoutError, ConnectionError) as error:
+        connection.terminate()
+        raise asyncpg.InterfaceError("the database did not answer") from error
 
 
 async def _set_when(event: asyncio.Event, other: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from service_chassis import relay as relays
 from service_chassis import telemetry
 from shared_schemas.events import AttorneyChanged
 from shared_schemas.topology import EXCHANGE
@@ -119,3 +120,22 @@ async def test_after_its_database_connection_was_ended_the_relay_goes_on(
         (event_id,) = await bench.say(changed())
         (message,) = await bench.take_all(ROSTER, 1)
         assert message.message_id == str(event_id)
+
+
+@pytest.mark.parametrize("reached", [b"BEGIN;", b"COMMIT;"], ids=["begin", "commit"])
+async def test_a_database_link_silent_in_mid_transaction_is_not_used_again(
+    bench: Bench, reached: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done in a transaction whose BEGIN or COMMIT got no answer would never be committed."""
+    monkeypatch.setattr(relays, "COMMAND_S", 0.5)
+    async with proxied(bench.database.app_url) as hop:
+        (event_id,) = await bench.say(changed())
+        hop.arm("sent", reached)
+        async with bench.relaying(database_url=hop.url, relay_lanes=1):
+            await asyncio.wait_for(hop.hit.wait(), 10)
+            dialled = hop.accepted
+            await until(lambda: hop.accepted, lambda accepted: accepted > dialled)
+            hop.heal()
+            messages = await bench.take_all(ROSTER, 1)
+            await empty(bench)
+    assert {message.message_id for message in messages} == {str(event_id)}
