@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -214,10 +214,17 @@ class Arena:
 
         await eventually(missing, lambda names: not names, within=90, what="everything is up")
 
-    async def add(self, kind: Kind, count: int, own: OwnRoot | None = None) -> list[Member]:
-        """Start further members of a kind; with ``own``, of a composition root of the tests'."""
+    async def add(
+        self, kind: Kind, count: int, own: OwnRoot | None = None, tallies: Sequence[Tally] = ()
+    ) -> list[Member]:
+        """Start further members of a kind; with ``own``, of a composition root of the tests'.
+
+        ``tallies`` count at their broker hops from the first byte on.
+        """
         added = [await self._enlist(kind, len(self.of(kind)), own) for _ in range(count)]
         for member in added:
+            if tallies:
+                member.hops["broker"].tallies += tallies
             self._held.add(member.service)
         await asyncio.gather(*(self.bring_up(member.service) for member in added))
         return added

@@ -28,6 +28,9 @@ PUBLISH = rb"\x01..\x00\x00..\x00\x3c\x00\x28"
 DELIVER = rb"\x01..\x00\x00..\x00\x3c\x00\x3c"
 ACK = rb"\x01..\x00\x00\x00\x0d\x00\x3c\x00\x50"
 """From the client: a consumer's ack. From the broker: a confirm."""
+RETURN = rb"\x01..\x00\x00..\x00\x3c\x00\x32"
+REDELIVER = DELIVER + rb".[ -~]+\x00.{7}\x01"
+"""A delivery whose redelivered bit is set: consumer tag, delivery tag (below 2^56), bit."""
 MAIL_END = rb"\r\n\.\r\n"
 
 
@@ -93,6 +96,7 @@ class _Connection:
         self.writers: list[asyncio.StreamWriter] = []
         self.task: asyncio.Task[object] | None = None
         self.is_mute = False
+        self.outward_port = 0
         self.thaw = asyncio.Event()
         self.thaw.set()
 
@@ -145,6 +149,11 @@ class FaultProxy:
             self.cut()
 
     @property
+    def outward_ports(self) -> set[int]:
+        """Our ports of the connections to the destination: as what it knows each of its clients."""
+        return {port for connection in self._connections if (port := connection.outward_port)}
+
+    @property
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._connections)
@@ -191,6 +200,7 @@ class FaultProxy:
                 return
             there, back = await asyncio.open_connection(*self.destination)
             connection.writers.append(back)
+            connection.outward_port = back.get_extra_info("sockname")[1]
             await asyncio.gather(
                 self._pump("c2s", reader, back, connection),
                 self._pump("s2c", there, writer, connection),

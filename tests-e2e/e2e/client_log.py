@@ -16,6 +16,10 @@ class Attempt:
     status: int | None = None
     lead_id: str | None = None
     answered_at: float | None = None
+    ended_at: float | None = None
+    """When the client knew, or gave up waiting."""
+    retry_after: str | None = None
+    """What the answer said of when to come again."""
 
     @property
     def seconds(self) -> float | None:
@@ -35,10 +39,13 @@ class ClientLog:
         self.in_flight += 1
         return attempt
 
-    def end(self, attempt: Attempt, status: int | None, lead_id: str | None = None) -> None:
+    def end(
+        self, attempt: Attempt, status: int | None, lead_id: str | None = None, retry_after: str | None = None
+    ) -> None:
         self.in_flight -= 1
-        attempt.status, attempt.lead_id = status, lead_id
-        attempt.answered_at = None if status is None else time.monotonic()
+        attempt.status, attempt.lead_id, attempt.retry_after = status, lead_id, retry_after
+        attempt.ended_at = time.monotonic()
+        attempt.answered_at = None if status is None else attempt.ended_at
 
     def accepted(self) -> dict[str, str]:
         """Key -> lead id, of every key that was answered 201."""
@@ -67,6 +74,14 @@ class ClientLog:
         for one in self.attempts:
             counts["unknown" if one.status is None else str(one.status)] += 1
         return dict(sorted(counts.items()))
+
+    def unhinted(self) -> int:
+        """How many 503 did not say in whole seconds when to come again (RFC 9110 s. 10.2.3)."""
+        return sum(one.status == 503 and not (one.retry_after or "").isdecimal() for one in self.attempts)
+
+    def longest(self) -> float:
+        """Seconds that the slowest attempt took, answered or not."""
+        return max((one.ended_at - one.sent_at for one in self.attempts if one.ended_at is not None), default=0.0)
 
     def latencies(self, until: float = inf) -> list[float]:
         """Seconds to each answer, sorted; of what was sent before ``until`` (monotonic clock)."""

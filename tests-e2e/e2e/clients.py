@@ -136,7 +136,7 @@ async def submit(
             raise
         else:
             lead_id = response.json()["id"] if response.status_code == 201 else None
-            log.end(attempt, response.status_code, lead_id)
+            log.end(attempt, response.status_code, lead_id, response.headers.get("Retry-After"))
             if response.status_code not in (409, 503):
                 return response
         if time.monotonic() > ends:

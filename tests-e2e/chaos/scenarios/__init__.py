@@ -12,6 +12,7 @@ from chaos.scenarios import (
     order,
     outages,
     relay,
+    scale,
     windows,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "order",
     "outages",
     "relay",
+    "scale",
     "windows",
 ]

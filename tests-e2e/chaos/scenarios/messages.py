@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,21 @@ async def channel_of(run: Run) -> AsyncIterator[AbstractChannel]:
     connection = await aio_pika.connect(run.stack.run["amqp_url"], timeout=10)
     async with connection:
         yield await connection.channel()
+
+
+@asynccontextmanager
+async def heard(run: Run) -> AsyncIterator[Counter[str]]:
+    """How often each event was published, by message id: as a hearer of everything."""
+    times: Counter[str] = Counter()
+
+    async def count(message: AbstractIncomingMessage) -> None:
+        times[message.message_id or ""] += 1
+
+    async with channel_of(run) as channel:
+        copies = await channel.declare_queue(exclusive=True)
+        await copies.bind(EXCHANGE, "#")
+        await copies.consume(count, no_ack=True)
+        yield times
 
 
 def copy_of(message: AbstractIncomingMessage, *, message_id: str | None = None) -> aio_pika.Message:

@@ -8,10 +8,10 @@ import httpx
 from e2e import broker, evidence
 from e2e.eventually import eventually
 
-from chaos.fault_proxy import ACK, COMMIT, PUBLISH, FaultProxy, Trap
+from chaos.fault_proxy import ACK, COMMIT, PUBLISH, RETURN, FaultProxy, Tally, Trap
 from chaos.members import WORKERS
 from chaos.run import Run, VoidRunError, scenario
-from chaos.scenarios.seen import idle_transactions
+from chaos.scenarios.seen import given_up, idle_transactions
 
 _EXCHANGE = "leads.events"
 
@@ -21,14 +21,23 @@ async def every_binding_of_a_key_is_gone(run: Run) -> None:
     """Unroutable: the row stays until the bindings are declared again, then all goes on."""
     queue, key = run.variant((("assignment.leads", "lead.registered"), ("intake.lead-status", "lead.reached-out")))
     before = await unroutable(run)
-    await unbind(run, queue, key)
-    await run.load()
-    run.healed()
-    await eventually(lambda: is_bound(run, queue, key), within=60, what="the binding is declared again")
-    await run.reached()
-    run.figures["unroutable"] = await unroutable(run) - before
-    if not run.figures["unroutable"]:
+    returned = Tally("s2c", RETURN)
+    for proxy in run.arena.hops("broker", *WORKERS):
+        proxy.tallies.append(returned)
+    try:
+        await unbind(run, queue, key)
+        await run.load()
+        run.healed()
+        await eventually(lambda: is_bound(run, queue, key), within=60, what="the binding is declared again")
+        await run.reached()
+    finally:
+        for proxy in run.arena.hops("broker", *WORKERS):
+            proxy.tallies.remove(returned)
+    if not returned.count:
         raise VoidRunError("the binding was back before anything was published")
+    counted = await unroutable(run) - before
+    run.check(counted == returned.count, f"the broker returned {returned.count} messages, relays counted {counted}")
+    run.figures["unroutable"] = returned.count
 
 
 @scenario("F13b")
@@ -79,9 +88,11 @@ async def a_workers_broker_link_is_cut_or_silent(run: Run) -> None:
     async with run.under_load():
         await run.sprung(trap)
         began = time.monotonic()
+        links = run.arena.victim_of(trap).hops["broker"].outward_ports
     if silent:
         await run.reached()
-        run.figures["detected_s"] = round(time.monotonic() - began, 1)
+        run.figures["taken_over_s"] = round(time.monotonic() - began, 1)
+        run.figures["given_up_s"] = await given_up(run, links, began)
     run.arena.heal()
     run.healed()
     run.figures["link"] = "silent" if silent else "cut"
@@ -90,16 +101,38 @@ async def a_workers_broker_link_is_cut_or_silent(run: Run) -> None:
 
 @scenario("F10")
 async def relay_dies_before_it_publishes(run: Run) -> None:
-    """Relay killed with its first publish on the way: another takes over at once."""
+    """Relay killed with its first publish on the way, and kept down: another takes its rows over at once."""
     trap = Trap("c2s", PUBLISH, "freeze", skip=run.chance.randrange(run.leads // 2))
     run.arena.lay(trap, "broker", "intake-worker")
     async with run.under_load():
         await run.sprung(trap)
-        unsent = await run.fetch_value("intake", "SELECT count(*) FROM outbox")
-        await run.arena.kill(run.arena.victim_of(trap))
+        victim = run.arena.victim_of(trap)
+        held = [row["id"] for row in await run.fetch("intake", _CLAIMED)]
+        run.arena.hold(victim.service)
+        try:
+            await run.arena.kill(victim)
+            began = time.monotonic()
+
+            async def left() -> int:
+                count: int = await run.fetch_value(
+                    "intake", "SELECT count(*) FROM outbox WHERE id = ANY($1::bigint[])", held
+                )
+                return count
+
+            await eventually(left, lambda count: not count, within=10, every=0.05, what="its rows are taken over")
+            run.figures["takeover_s"] = round(time.monotonic() - began, 2)
+        finally:
+            run.arena.release(victim.service)
         run.healed()
-    if not unsent:
+    run.figures |= {"victim": victim.name, "held": len(held)}
+    if not held:
         raise VoidRunError("the relay held no row")
+
+
+_CLAIMED = """
+    WITH free AS (SELECT id FROM outbox FOR UPDATE SKIP LOCKED)
+    SELECT id FROM outbox WHERE id NOT IN (SELECT id FROM free)
+"""
 
 
 @scenario("F12")
@@ -108,8 +141,20 @@ async def a_lower_outbox_id_commits_later(run: Run) -> None:
     (api,) = run.arena.of("intake-api")
     proxy = api.hops["database"]
     async with run.under_load():
-        accepted = await _hold_a_submission(run, proxy)
-        await run.accepted(accepted + 3)
+        held_at = await _hold_a_submission(run, proxy)
+
+        async def relayed() -> int:
+            log = run.scenario.log
+            later = [one.lead_id for one in log.attempts if one.status == 201 and one.sent_at > held_at]
+            count: int = await run.fetch_value("intake", _RELAYED, later)
+            return count
+
+        try:
+            run.figures["overtook"] = await eventually(
+                relayed, lambda count: count >= _OVERTAKERS, within=20, every=0.05, what="later rows are relayed"
+            )
+        except AssertionError as error:
+            raise VoidRunError("no later row was relayed meanwhile") from error
         overtaken = await idle_transactions(run, "intake", "UPDATE idempotency_keys%")
         proxy.heal()
         run.healed()
@@ -117,13 +162,17 @@ async def a_lower_outbox_id_commits_later(run: Run) -> None:
         raise VoidRunError("the held transaction did not last until it was overtaken")
 
 
-async def _hold_a_submission(run: Run, proxy: FaultProxy) -> int:
-    """Hold one connection at the commit of a submission; give how many leads were accepted then."""
+_OVERTAKERS = 3
+_RELAYED = "SELECT count(*) FROM leads WHERE id = ANY($1::uuid[]) AND status <> 'registered'"
+
+
+async def _hold_a_submission(run: Run, proxy: FaultProxy) -> float:
+    """Hold one connection at the commit of a submission, outbox row written; give since when it is held."""
     for _ in range(30):
         trap = proxy.arm("c2s", COMMIT, "freeze_connection", skip=run.chance.randrange(6))
         await run.sprung(trap)
         if await idle_transactions(run, "intake", "UPDATE idempotency_keys%"):
-            return len(run.scenario.log.accepted())
+            return time.monotonic()
         proxy.heal()
     raise VoidRunError("no commit of a submission was caught")
 
@@ -140,7 +189,7 @@ async def is_bound(run: Run, queue: str, key: str) -> bool:
 
 
 async def unroutable(run: Run) -> int:
-    """How often relays have found that nobody is bound, as they count it themselves: the broker does not say."""
+    """How often relays have found that nobody is bound, as they count it themselves."""
     total = 0.0
     async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
         for member in run.arena.of(*WORKERS):

@@ -2,14 +2,18 @@
 
 import asyncio
 import stat
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
+from e2e import broker
+from e2e.eventually import eventually
 
+from chaos.arena import HEARTBEAT_S
 from chaos.members import Member
-from chaos.run import Run
+from chaos.run import Run, VoidRunError
 
 
 async def unfinished(run: Run) -> int:
@@ -62,3 +66,19 @@ def temporary_bytes(member: Member) -> int:
             found = descriptor.stat()
             total += found.st_size if stat.S_ISREG(found.st_mode) and not found.st_nlink else 0
     return total
+
+
+async def given_up(run: Run, links: set[int], began: float) -> float:
+    """Wait until the broker has dropped some links, which takes it two heartbeats; give the seconds since ``began``."""
+    if not links:
+        raise VoidRunError("there was no link to the broker")
+
+    async def held() -> set[int]:
+        rows = await broker.management(run.stack, "/api/connections?columns=peer_port")
+        return links & {row.get("peer_port", 0) for row in rows}
+
+    await eventually(held, lambda left: not left, within=60, every=0.5, what="the broker has dropped the links")
+    seconds = time.monotonic() - began
+    if seconds < 2 * HEARTBEAT_S:
+        raise VoidRunError(f"the links were given up after {seconds:.1f} s, before two heartbeats")
+    return round(seconds, 1)
