@@ -221,11 +221,10 @@ class Arena:
 
         ``tallies`` count at their broker hops from the first byte on.
         """
-        added = [await self._enlist(kind, len(self.of(kind)), own) for _ in range(count)]
+        added = [await self._enlist(kind, len(self.of(kind)), own, held=True) for _ in range(count)]
         for member in added:
             if tallies:
                 member.hops["broker"].tallies += tallies
-            self._held.add(member.service)
         await asyncio.gather(*(self.bring_up(member.service) for member in added))
         return added
 
@@ -248,10 +247,12 @@ class Arena:
         parts = (self._configuration.postgres, self._configuration.rabbitmq, self._configuration.seaweedfs)
         return [part for part in (*parts, *(self._cluster.nodes if self._cluster else ())) if part is not None]
 
-    async def _enlist(self, kind: Kind, index: int, own: OwnRoot | None = None) -> Member:
+    async def _enlist(self, kind: Kind, index: int, own: OwnRoot | None = None, *, held: bool = False) -> Member:
         member = await enlist(kind, index, self.home, self._configuration, self.smtp.smtp_port, own)
         for hop in set(BROKERS) & set(member.hops):
             member.hops[hop].tallies += [self.published, self.delivered, self.unspoken]
+        if held:  # before the watch can see it: it would be started twice
+            self._held.add(member.service)
         self.members.append(member)
         return member
 

@@ -162,7 +162,7 @@ async def a_lower_outbox_id_commits_later(run: Run) -> None:
         raise VoidRunError("the held transaction did not last until it was overtaken")
 
 
-_OVERTAKERS = 3
+_OVERTAKERS = 1
 _RELAYED = "SELECT count(*) FROM leads WHERE id = ANY($1::uuid[]) AND status <> 'registered'"
 
 

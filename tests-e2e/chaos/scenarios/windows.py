@@ -98,8 +98,7 @@ async def relay_dies_between_confirm_and_delete(run: Run) -> None:
 @scenario("F14", window=True)
 async def broker_crashes(run: Run) -> None:
     """Broker killed -9 with a consumer's ack, or its own confirm, on the way: nothing confirmed is lost."""
-    kind = run.variant(WORKERS)
-    side = run.chance.choice(_SIDES)
+    kind, side = run.variant([(kind, side) for side in _SIDES for kind in WORKERS])
     held = Trap(side, ACK, "freeze", skip=run.chance.randrange(run.leads // 2))
     run.arena.lay(held, "broker", kind)
     async with run.under_load():
