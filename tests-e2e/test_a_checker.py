@@ -1,8 +1,10 @@
 """The checker itself: it must name a planted loss, double, ghost and stuck row, and stay silent on a clean run."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from e2e import leaks
 from e2e.checker import figures_of, hash_of, judge
 from e2e.client_log import ClientLog
 from e2e.histories import AuditRow, History, TimelineRow
@@ -226,6 +228,24 @@ def test_what_is_not_drained_dead_or_logged_is_named(log: ClientLog, seen: Evide
     seen.dead_letters.append("mailer.outreach lead.assigned.v1")
     seen.leaks.append("intake-api.log: canary")
     assert judge(log, seen).failed == ["I12 not drained", "I13 dead letters", "I15 leaks"]
+
+
+@pytest.mark.parametrize(
+    ("log", "line", "is_leak"),
+    [
+        ("intake-worker-1.log", "crash report: Ada@Example.com", True),
+        ("leads@localhost.log", "crash report: ada@example.com", False),
+        ("leadsa@localhost.log", "crash report: +15551234567", True),
+        ("rabbitmq.log", "crash report: +15551234567", True),
+        ("mail.log", "got mail for ada@example.com", False),
+    ],
+)
+def test_the_brokers_own_log_may_hold_what_a_message_may_and_no_more(
+    tmp_path: Path, log: str, line: str, is_leak: bool
+) -> None:
+    (tmp_path / log).write_text(f"nothing\n{line}\n")
+    found = leaks.in_logs(tmp_path, ("ada@example.com", "+15551234567"), ("+15551234567",))
+    assert found == ([f"{log}: {line}"] if is_leak else [])
 
 
 def test_an_object_of_no_submission_is_an_orphan(log: ClientLog, seen: Evidence) -> None:

@@ -102,7 +102,7 @@ async def gather(stack: Stack, since: datetime, addresses: Iterable[str], crowd:
     )
     found.undrained = await _left_in_the_end(stack, since)
     found.orphans = await _orphans_in_the_end(stack, since)
-    found.leaks += await asyncio.to_thread(leaks.in_logs, stack.log_folder, crowd.words)
+    found.leaks += await asyncio.to_thread(leaks.in_logs, stack.log_folder, crowd.words, crowd.unspoken)
     found.leaks += await leaks.in_metrics(stack, crowd.words)
     return found
 
