@@ -21,9 +21,12 @@ class UnpackError(Exception):
 
 
 def is_unpacked(folder: Path) -> bool:
-    """Tell whether `folder` holds an unpacked RabbitMQ made for this very place (its scripts hold absolute paths)."""
+    """Tell whether `folder` holds an unpacked RabbitMQ made for this very place (its scripts hold absolute paths).
+
+    The place is where links lead: whoever comes by another name must not take it for a moved one, and unpack it anew.
+    """
     mark = folder / _COMPLETE
-    return mark.exists() and mark.read_text(encoding="utf-8") == str(folder)
+    return mark.exists() and mark.read_text(encoding="utf-8") == str(folder.resolve())
 
 
 def can_unpack() -> bool:
@@ -33,6 +36,7 @@ def can_unpack() -> bool:
 
 def unpack(folder: Path) -> None:
     """Download and unpack into `folder`, about 60 MB; raise UnpackError when a step fails."""
+    folder = folder.resolve()
     work = folder.with_name(folder.name + ".partial")
     for stale in (folder, work):
         shutil.rmtree(stale, ignore_errors=True)

@@ -17,17 +17,17 @@ from dataclasses import replace
 import psutil
 from e2e.clients import PHONE, UNSPOKEN
 from e2e.eventually import eventually
-from e2e.stack import QUICK, Stack, free_base, swept_within
+from e2e.stack import Stack, free_base, swept_within
 
-from chaos.cluster import QUICK_FIGURES, Cluster
+from chaos.cluster import Cluster
 from chaos.fault_proxy import DELIVER, PUBLISH, FaultProxy, Tally, Trap
+from chaos.home import HOMES, SETTINGS, QuickNode, Telling, clear_away_dead_arenas
 from chaos.members import BROKERS, KIND_OF, HopName, Kind, Member, OwnRoot, enlist
 from chaos.scripted_smtp import ScriptedSmtp
 from deploy.local import leftovers, private_file, run_file
 from deploy.local.child import describe_exit, last_line
 from deploy.local.configuration import Configuration, configure
-from deploy.local.console import Console
-from deploy.local.layout import ROOT, Home
+from deploy.local.layout import Home
 from deploy.local.postgres import PostgresServer
 from deploy.local.rabbitmq import RabbitNode
 from deploy.local.seaweedfs import SeaweedServer
@@ -35,27 +35,7 @@ from deploy.local.secrets_file import load_or_create
 from deploy.local.service import Service
 from deploy.local.startup import Startup, check_ports
 
-HOMES = ROOT / ".local" / "chaos" / "homes"
-HEARTBEAT_S = 5
-SCALE = {"API_PROCESSES": "1", "INTAKE_WORKERS": "2", "ASSIGNMENT_WORKERS": "2", "MAILER_WORKERS": "2"}
-SETTINGS = {
-    **QUICK,
-    **SCALE,
-    **{f"{service}_CONSUMER_HEARTBEAT": str(HEARTBEAT_S) for service in ("INTAKE", "ASSIGNMENT", "MAILER")},
-    "INTAKE_REQUEST_DEADLINE": "4",
-    "INTAKE_IDEMPOTENCY_LEASE": "5",
-    "INTAKE_ORPHAN_GRACE": "8",
-    "INTAKE_RECONCILE_INTERVAL": "2",
-    "RESUMES_S3_TIMEOUT": "3",
-}
 _LOOK_S = 0.1
-
-
-class _QuickNode(RabbitNode):
-    """A node whose figures of messages in hand are half a second old instead of five."""
-
-    def more_configuration(self) -> list[str]:
-        return [QUICK_FIGURES]
 
 
 class Arena:
@@ -85,7 +65,7 @@ class Arena:
     @asynccontextmanager
     async def running(cls, say: Callable[[str], None], *, clustered: bool = False) -> AsyncIterator["Arena"]:
         """Bring an arena up, with one broker or a cluster of three, and take it down again."""
-        _clear_away_dead_arenas()
+        clear_away_dead_arenas()
         home = Home(HOMES / str(os.getpid()))
         shutil.rmtree(home.folder, ignore_errors=True)
         home.create()
@@ -102,7 +82,7 @@ class Arena:
             given["AMQP_URL"] = cluster.amqp_urls
         configuration = configure(home, given, "test")
         if not cluster:
-            node = _QuickNode(home, configuration.ports.rabbitmq, configuration.secrets.rabbitmq)
+            node = QuickNode(home, configuration.ports.rabbitmq, configuration.secrets.rabbitmq)
             configuration = replace(configuration, rabbitmq=node)
         arena = cls(home, configuration, smtp, cluster)
         try:
@@ -266,7 +246,7 @@ class Arena:
         if self._cluster:
             await asyncio.to_thread(self._cluster.start)
         self._record()
-        startup = Startup(self._configuration, services, _Telling(say), self._cancel)
+        startup = Startup(self._configuration, services, Telling(say), self._cancel)
         await asyncio.to_thread(startup.run)
         self._record()
         self._watch = asyncio.create_task(self._keep_alive(), name="keep-alive")
@@ -320,17 +300,6 @@ class Arena:
         private_file.write_json(self.home.run_file, content)
 
 
-class _Telling(Console):
-    """Passes on what a start says, wherever that goes."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def say(self, line: str = "") -> None:
-        self._tell(line)
-
-
 def _is_up(service: Service) -> bool:
     return service.exit_status() is None and service.is_ready()
 
@@ -340,12 +309,3 @@ async def _is_gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def _clear_away_dead_arenas() -> None:
-    """End what arenas that were killed have left, and take their folders away."""
-    HOMES.mkdir(parents=True, exist_ok=True)
-    for folder in HOMES.iterdir():
-        if folder.name.isdigit() and not psutil.pid_exists(int(folder.name)):
-            leftovers.stop(Home(folder))
-            shutil.rmtree(folder, ignore_errors=True)

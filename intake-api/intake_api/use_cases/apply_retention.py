@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
+from service_chassis import telemetry
 from service_chassis.database import Sessions
 from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, tuple_
 from sqlalchemy.exc import DBAPIError
@@ -70,7 +71,7 @@ async def apply_retention(
             except DBAPIError as error:  # one that cannot be erased keeps no other; the next round tries it again
                 if error.connection_invalidated:
                     raise
-                log.error("retention_failed", lead_id=str(lead_id), error_type=type(error.orig).__name__)
+                log.error("retention_failed", lead_id=str(lead_id), **telemetry.log_fields(error))
                 continue
             erased += 1
     if erased:

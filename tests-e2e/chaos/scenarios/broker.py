@@ -9,8 +9,8 @@ import time
 from e2e import broker
 from e2e.eventually import PATIENCE, eventually
 
-from chaos.arena import SETTINGS
 from chaos.fault_proxy import PUBLISH, FaultProxy, Trap
+from chaos.home import SETTINGS
 from chaos.members import WORKERS
 from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.seen import metric

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from e2e import evidence
 from e2e.eventually import eventually
 
-from chaos.arena import SETTINGS
 from chaos.fault_proxy import COMMIT, MAIL_END, FaultProxy, Trap
+from chaos.home import SETTINGS
 from chaos.members import Kind, Member, OwnRoot
 from chaos.roots import CLOCK_SKEW, PROCESS
 from chaos.run import Run, VoidRunError, scenario

@@ -8,8 +8,8 @@ from itertools import pairwise
 from e2e import evidence
 from e2e.eventually import eventually
 
-from chaos.arena import SETTINGS
 from chaos.fault_proxy import MAIL_END, Action, Trap
+from chaos.home import SETTINGS
 from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.seen import metric
 from chaos.scenarios.windows import kill_while_sending

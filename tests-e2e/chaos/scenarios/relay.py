@@ -4,14 +4,13 @@ import asyncio
 import time
 from urllib.parse import quote
 
-import httpx
 from e2e import broker, evidence
 from e2e.eventually import eventually
 
 from chaos.fault_proxy import ACK, COMMIT, PUBLISH, RETURN, FaultProxy, Tally, Trap
 from chaos.members import WORKERS
 from chaos.run import Run, VoidRunError, scenario
-from chaos.scenarios.seen import given_up, idle_transactions
+from chaos.scenarios.seen import given_up, idle_transactions, metric
 
 _EXCHANGE = "leads.events"
 _UNBOUND_AT_MOST = 20
@@ -200,9 +199,4 @@ async def is_bound(run: Run, queue: str, key: str) -> bool:
 
 async def unroutable(run: Run) -> int:
     """How often relays have found that nobody is bound, as they count it themselves."""
-    total = 0.0
-    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
-        for member in run.arena.of(*WORKERS):
-            lines = (await client.get(f"{member.ops_url}/metrics")).text.splitlines()
-            total += sum(float(line.split()[-1]) for line in lines if line.startswith("relay_unroutable_total"))
-    return int(total)
+    return int(sum(await metric(run.arena.of(*WORKERS), "relay_unroutable_total")))

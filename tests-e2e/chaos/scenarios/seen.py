@@ -11,7 +11,7 @@ import httpx
 from e2e import broker
 from e2e.eventually import eventually
 
-from chaos.arena import HEARTBEAT_S
+from chaos.home import HEARTBEAT_S
 from chaos.members import Member
 from chaos.run import Run, VoidRunError
 
