@@ -100,10 +100,8 @@ async def _run_sender(sender: Sender, engine: AsyncEngine, stop: asyncio.Event) 
 
 
 def _clear_contact_data_job(sessions: Sessions, settings: MailerSettings) -> jobs.Job:
-    async def work() -> None:
-        async with sessions.begin() as session:
-            await clear_contact_data(session, settings.contact_retention_days)
-
+    step = partial(clear_contact_data, retention_days=settings.contact_retention_days)
+    work = partial(jobs.in_batches, sessions, step)
     return jobs.Job("clear-contact-data", settings.housekeeping_interval, work)
 
 

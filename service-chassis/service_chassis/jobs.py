@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from service_chassis import telemetry
@@ -24,6 +26,9 @@ from service_chassis.inbox import RETENTION_DAYS
 log = structlog.get_logger(__name__)
 
 RUNS = Counter("job_runs_total", "Rounds of periodic jobs", ["job", "outcome"])
+
+BATCH = 5000
+"""Rows of one transaction of a job that goes through a table: a second's work at most."""
 
 KEEP_S = 1.0
 """Less than any time after which PostgreSQL ends an idle transaction (`database_idle_transaction_timeout`)."""
@@ -92,16 +97,28 @@ def forget_old_messages(sessions: Sessions, interval: float) -> Job:
     """The job that drops inbox rows older than their retention, and the failures and marks of that age."""
 
     async def work() -> None:
-        async with sessions.begin() as session:
-            await _delete_old(session, "inbox", "received_at")
-            await _delete_old(session, "failures", "failed_at")
-            await _delete_old(session, "delivery_marks", "marked_at")
+        await in_batches(sessions, partial(_delete_old, "inbox", "received_at"))
+        await in_batches(sessions, partial(_delete_old, "failures", "failed_at"))
+        await in_batches(sessions, partial(_delete_old, "delivery_marks", "marked_at"))
 
     return Job("forget-old-messages", interval, work)
 
 
-async def _delete_old(session: AsyncSession, table: str, column: str) -> None:
-    await session.execute(
-        text(f"DELETE FROM {table} WHERE {column} < now() - make_interval(days => :days)"),  # noqa: S608 - our own names
-        {"days": RETENTION_DAYS},
+async def in_batches(sessions: Sessions, step: Callable[[AsyncSession, int], Awaitable[int]]) -> None:
+    """Repeat a step on at most `BATCH` rows, each in a transaction of its own, until one finds fewer.
+
+    What piled up while a job could not run would else be one statement, which never fits in its time.
+    """
+    at_most = done = BATCH
+    while done == at_most:
+        async with sessions.begin() as session:
+            done = await step(session, at_most)
+
+
+async def _delete_old(table: str, column: str, session: AsyncSession, at_most: int) -> int:
+    old = f"SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => :days) LIMIT :at_most"  # noqa: S608 - our own names
+    result = await session.execute(
+        text(f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({old}))"),  # noqa: S608 - our own names
+        {"days": RETENTION_DAYS, "at_most": at_most},
     )
+    return cast(CursorResult[Any], result).rowcount

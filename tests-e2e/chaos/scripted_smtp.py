@@ -60,6 +60,8 @@ class TakenMail:
     message_id: str
     content_hash: str
     content: bytes
+    taken_at: float
+    """This machine's time, seconds."""
 
 
 class ScriptedSmtp:
@@ -153,7 +155,8 @@ class ScriptedSmtp:
 
     def take(self, address: str, content: bytes) -> TakenMail:
         parsed = message_from_bytes(content, policy=email.policy.default)
-        mail = TakenMail(len(self.mails), address, str(parsed["Message-ID"]), sha256(content).hexdigest(), content)
+        message_id, content_hash = str(parsed["Message-ID"]), sha256(content).hexdigest()
+        mail = TakenMail(len(self.mails), address, message_id, content_hash, content, time.time())
         self.mails.append(mail)
         if self.on_mail:
             self.on_mail(mail)

@@ -3,26 +3,32 @@
 from datetime import timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, func, or_, update
+from sqlalchemy import CursorResult, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from mailer_worker.models import FINAL, Delivery, DeliveryState
 
 
-async def clear_contact_data(session: AsyncSession, retention_days: int) -> int:
+async def clear_contact_data(session: AsyncSession, at_most: int, *, retention_days: int) -> int:
     """Clear names, address and rendered mail of deliveries finished for that long. Returns how many.
 
     A delivery of unknown outcome keeps its bytes while it may be sent again; a later event brings the contact anew.
     """
     over = Delivery.state == DeliveryState.SENT
     ended = Delivery.state.in_((*FINAL, DeliveryState.CANCELLED)) & Delivery.ambiguous.is_(False)
-    statement = (
-        update(Delivery)
+    old = (
+        select(Delivery.id)
         .where(
             or_(over, ended),
             Delivery.address.is_not(None),
             Delivery.changed_at < func.now() - timedelta(days=retention_days),
         )
+        .limit(at_most)
+        .with_for_update()
+    )
+    statement = (
+        update(Delivery)
+        .where(Delivery.id.in_(old))
         .values(first_name=None, last_name=None, address=None, mail=None, mail_recipient=None)
         .execution_options(synchronize_session=False)
     )

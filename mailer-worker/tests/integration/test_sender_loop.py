@@ -203,9 +203,17 @@ async def test_contact_data_of_a_finished_delivery_goes_after_its_retention(benc
     assert [word for word in ("Ada", "Byron", bench.address) if word in everything] == []
 
 
-async def _clear(bench: Bench) -> int:
+async def _clear(bench: Bench, at_most: int = 10) -> int:
     async with bench.sessions.begin() as session:
-        return await clear_contact_data(session, 30)
+        return await clear_contact_data(session, at_most, retention_days=30)
+
+
+async def test_contact_data_goes_in_batches(bench: Bench) -> None:
+    for number in range(3):
+        await bench.hear(bench.assigned(lead_id=uuid4(), email=f"{number}@p.example"))
+    await bench.send_due()
+    await bench.sql("UPDATE deliveries SET changed_at = now() - interval '31 days'")
+    assert [await _clear(bench, at_most=2) for _ in range(3)] == [2, 1, 0]
 
 
 async def test_a_waiting_delivery_keeps_its_contact_data_however_old(bench: Bench) -> None:

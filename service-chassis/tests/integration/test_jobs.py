@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+from service_chassis import jobs
 from service_chassis.database import make_engine
 from service_chassis.jobs import RUNS, Job, forget_old_messages, run_job
 from service_chassis.settings import DatabaseGroup
@@ -123,13 +125,16 @@ async def test_a_round_that_hangs_is_broken_off_and_another_process_may_do_the_j
     assert failed._value.get() == 1
 
 
-async def test_what_is_remembered_of_messages_is_forgotten_after_its_time(bench: Bench) -> None:
+async def test_what_is_remembered_of_messages_is_forgotten_after_its_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "BATCH", 2)
     for table, values in (
         ("inbox", "'q', $1"),
         ("failures", "'q', $1, 1, 'T', 'p'"),
         ("delivery_marks", "'q', $1, 0, 1"),
     ):
-        for name, days in (("old", 46), ("young", 44)):
+        for name, days in (("old", 46), ("older", 47), ("oldest", 48), ("young", 44)):
             row = f"INSERT INTO {table} VALUES ({values}, now() - interval '{days} days')"  # noqa: S608 - names from above
             await bench.sql.execute(row, name)
     stop = asyncio.Event()

@@ -11,22 +11,25 @@ from chaos.fault_proxy import ACK, DELIVER, REDELIVER, Tally
 from chaos.members import WORKERS, Member
 from chaos.run import Run, VoidRunError, scenario
 
-_ADDED = 6
-"""To eight processes: the arena has two of each kind."""
+_ADDED = 7
+"""To eight processes, from one."""
 
 
 @scenario("F46")
 async def workers_come_and_go(run: Run) -> None:
-    """A kind of worker grows from two to eight and shrinks again under load: SIGTERM ends with 0, few redeliveries."""
+    """A kind of worker grows from one to eight and shrinks to one under load: SIGTERM ends with 0, few redeliveries."""
     kind = run.variant(WORKERS)
     redelivered, given, acked = Tally("s2c", REDELIVER), Tally("s2c", DELIVER), Tally("c2s", ACK)
     added: list[Member] = []
     enough = asyncio.Event()
+    others = run.arena.of(kind)[1:]
 
     async def in_hand() -> int:
         return given.count - acked.count
 
     try:
+        for member in others:
+            await run.arena.take_down(member.service)
         async with asyncio.TaskGroup() as group:
             group.create_task(_post_until(run, enough))
             try:
@@ -39,7 +42,8 @@ async def workers_come_and_go(run: Run) -> None:
                 released = await in_hand()
             finally:
                 enough.set()
-            run.healed()
+        run.healed()
+        await run.reached()
     finally:
         for proxy in run.arena.hops("broker", kind):
             proxy.tallies = [one for one in proxy.tallies if one is not redelivered]
@@ -47,12 +51,13 @@ async def workers_come_and_go(run: Run) -> None:
             run.arena.hold(member.service)
             await asyncio.to_thread(member.service.stop)
             await run.arena.dismiss(member)
-    await run.reached()
+        for member in others:
+            await run.arena.bring_up(member.service)
     run.check(set(codes) == {0}, f"exit codes {codes}")
     run.check(
         redelivered.count <= released, f"{redelivered.count} redeliveries, {released} messages were given back unacked"
     )
-    run.figures |= {"kind": kind, "processes": 2 + _ADDED, "handled_by_added": acked.count}
+    run.figures |= {"kind": kind, "processes": 1 + _ADDED, "handled_by_added": acked.count}
     run.figures |= {"redelivered": redelivered.count, "released": released}
 
 

@@ -202,6 +202,23 @@ async def mailer_dies_between_reply_and_commit(run: Run) -> None:
         await run.sprung(dot)
         await run.sprung(told)
         await kill_while_sending(run, run.arena.victim_of(dot))
+    run.figures |= await _window_ms(run)
+
+
+async def _window_ms(run: Run) -> dict[str, float]:
+    """How long the window is for mails that nobody disturbed: from the mail taken to the write of `sent`."""
+    await run.reached()
+    taken = {mail.message_id: mail.taken_at for mail in run.arena.smtp.mails}
+    rows = await run.fetch("mailer", _SENT, run.scenario.since)
+    found = sorted((row["sent_at"].timestamp() - taken[row["message_id"]]) * 1000 for row in rows)
+    run.check(found, "every mail was disturbed")
+    return {f"window_ms_p{part}": round(found[len(found) * part // 100], 1) for part in (50, 99) if found}
+
+
+_SENT = """
+    SELECT message_id, sent_at FROM deliveries
+    WHERE state = 'sent' AND NOT ambiguous AND first_queued_at >= $1 AND kind = 'welcome'
+"""
 
 
 async def kill_while_sending(run: Run, victim: Member) -> None:

@@ -12,6 +12,7 @@ from chaos.soak import (
     network_faults,
     process_faults,
     roster_faults,
+    staff_faults,
 )
 from chaos.soak.fault import Fault, Planner
 
@@ -23,6 +24,7 @@ CATALOGUE: Mapping[str, tuple[Planner, ...]] = {
     "database": database_faults.PLANNERS,
     "mail server": mail_faults.PLANNERS,
     "attorneys": roster_faults.PLANNERS,
+    "staff": staff_faults.PLANNERS,
 }
 _ALL = tuple((subject, planner) for subject, planners in CATALOGUE.items() for planner in planners)
 

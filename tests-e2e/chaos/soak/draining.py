@@ -70,7 +70,7 @@ async def _still(run: Run, unbound: list[tuple[float, float]], some: list[Any]) 
 
 
 async def _missed(run: Run, unbound: list[tuple[float, float]]) -> list[Any]:
-    """Leads decided while a binding was away of which the mailer, or intake, knows nothing."""
+    """Leads decided while a binding was away of which the mailer, or intake, knows nothing, or not the newest."""
     missed: set[Any] = set()
     for began, ended in unbound:
         rows = await run.fetch("assignment", _DECIDED, began - _BEFORE_UNBOUND_S, ended)
@@ -79,6 +79,8 @@ async def _missed(run: Run, unbound: list[tuple[float, float]]) -> list[Any]:
         missed |= set(decided) - {row["lead_id"] for row in rows}
         rows = await run.fetch("intake", _OWNERLESS, decided)
         missed |= {row["id"] for row in rows}
+        rows = await run.fetch("intake", _MOVED_UNREACHED, began - _BEFORE_UNBOUND_S, ended)
+        missed |= {row["lead_id"] for row in rows}
     return sorted(missed)
 
 
@@ -86,6 +88,11 @@ _DECIDED = """
     SELECT lead_id FROM assignments WHERE assigned_at BETWEEN to_timestamp($1::float8) AND to_timestamp($2::float8)
 """
 _OWNERLESS = "SELECT id FROM leads WHERE id = ANY($1) AND assigned_to IS NULL"
+_MOVED_UNREACHED = """
+    SELECT DISTINCT lead_id FROM timeline JOIN leads ON leads.id = lead_id
+    WHERE at BETWEEN to_timestamp($1::float8) AND to_timestamp($2::float8) AND actor NOT LIKE '%-worker'
+    AND type IN ('lead.reassigned', 'lead.status-changed') AND status IN ('registered', 'assigned')
+"""
 _AGE = """
     UPDATE leads
     SET updated_at = updated_at - interval '1 hour', outreach_next_at = outreach_next_at - interval '1 hour'

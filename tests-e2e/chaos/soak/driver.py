@@ -162,6 +162,7 @@ class Soak:
         self.arena.heal()
         await self.arena.all_up()
         run.figures["repaired"] = await mend_what_was_missed(run, self.unbound, self._say)
+        run.figures["posted_twice"] = self._load.posted_twice
         log = run.scenario.log
         others = set(log.statuses()) - ANSWERS
         run.check(not others, f"answers {log.statuses()}")

@@ -1,16 +1,22 @@
-"""The load of a soak: prospects at a steady pace, and patient clients who post their leads."""
+"""The load of a soak: prospects at a steady pace, some from two windows at once, and patient clients who post."""
 
 import asyncio
 from collections.abc import Callable
 
 from e2e.clients import Person, http_client, submit
+from e2e.documents import small_pdf
 
 from chaos.run import Run
 
 CLIENTS = 16
 ANSWERS = frozenset({"201", "409", "503", "unknown"})
 """What a client may be told while things break."""
+TWICE_EVERY = 20
+"""One prospect of so many posts from two windows at once: two keys, two resumes, one lead."""
 _SUBMIT_WITHIN = 600.0
+
+Submission = tuple[Person, bytes]
+"""Who posts, and the resume."""
 
 
 class Load:
@@ -21,7 +27,9 @@ class Load:
         self._rate = rate
         self._goes_on = goes_on
         self._on_person = on_person
-        self._people: asyncio.Queue[Person | None] = asyncio.Queue(CLIENTS)
+        self._submissions: asyncio.Queue[Submission | None] = asyncio.Queue(CLIENTS)
+        self.posted_twice = 0
+        """Prospects who posted from two windows."""
 
     async def carry(self) -> None:
         """Bring the prospects, and end when each has its answer."""
@@ -31,17 +39,22 @@ class Load:
             group.create_task(self._arrivals(), name="arrivals")
 
     async def _arrivals(self) -> None:
+        number = 0
         while self._goes_on():
+            number += 1
             person = self._run.scenario.crowd.person()
             self._on_person(person)
-            await self._people.put(person)
+            await self._submissions.put((person, person.resume))
+            if number % TWICE_EVERY == 0:
+                await self._submissions.put((person, small_pdf(f"{person.message} And more.")))
+                self.posted_twice += 1
             await asyncio.sleep(1 / self._rate)
         for _ in range(CLIENTS):
-            await self._people.put(None)
+            await self._submissions.put(None)
 
     async def _client(self) -> None:
         log = self._run.scenario.log
         async with http_client(self._run.stack) as client:
-            while person := await self._people.get():
-                response = await submit(client, log, person, person.resume, within=_SUBMIT_WITHIN)
+            while submission := await self._submissions.get():
+                response = await submit(client, log, *submission, within=_SUBMIT_WITHIN)
                 self._run.check(response.status_code == 201, f"a lead was answered {response.status_code} in the end")

@@ -17,7 +17,8 @@ BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 """The lines of a page between which a table is put."""
 
 _ROWS = {
-    "accepted": "leads answered 201",
+    "accepted": "submissions answered 201",
+    "posted_twice": "prospects who posted from two windows at once, one lead each",
     "unknown": "attempts without an answer, repeated with their key",
     "lost": "lost",
     "doubled": "doubled",

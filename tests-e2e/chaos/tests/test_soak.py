@@ -55,6 +55,7 @@ def test_the_faults_that_it_is_for_are_all_planned() -> None:
         *("queue full", "binding deleted", "memory alarm", "broker kill -9", "PostgreSQL crash"),
         *("scaled up, down again", "scaled down, up again", "SIGTERM, restart", "SIGSTOP, SIGCONT"),
         *("poison", "poison of 5 MB", "events said again", "old events said again", "events in another order"),
+        *("leads moved by staff", "leads closed, reopened"),
     }
 
 
@@ -62,7 +63,7 @@ def test_the_table_has_the_sums_and_every_kind() -> None:
     lines = table(RESULT).splitlines()
     assert "| faults that hit work (and that did not, which count for nothing) | 6 (1) |" in lines
     assert "| faults: broker | broker kill -9 3 (1) · queue full 1 (0) |" in lines
-    assert "| leads answered 201 | 7000 |" in lines
+    assert "| submissions answered 201 | 7000 |" in lines
     assert "| seed, commit, date | 7, abc, 2026-01-02 |" in lines
     assert "| versions | Python 3.11.2, RabbitMQ 3.10.8 |" in lines
 
