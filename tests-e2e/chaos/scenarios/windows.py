@@ -1,17 +1,23 @@
 """The seven windows: the instants between two steps of which exactly one has happened when a process dies."""
 
 import asyncio
+import operator
 import time
+from collections import Counter
+from functools import partial
+from typing import Any
 
+import httpx
 from e2e import evidence
 from e2e.checker import hash_of
 from e2e.eventually import eventually
 
 from chaos.fault_proxy import ACK, COMMITTED, MAIL_END, FaultProxy, Side, Trap
-from chaos.members import WORKERS, Kind, Member
+from chaos.members import WORKERS, Kind, Member, OwnRoot
 from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.messages import heard
 from chaos.scenarios.seen import probe, unfinished
+from chaos.scenarios.standing_in import stand_ins
 from chaos.scripted_smtp import STORED
 
 OUTAGE_S = 10.0
@@ -174,7 +180,21 @@ _DECIDED_TWICE = """
 @scenario("F30", window=True)
 async def mailer_dies_between_dot_and_reply(run: Run) -> None:
     """Mailer killed between the final dot and the 250: flagged ambiguous, any copy is the same mail."""
+    await _die_before_the_reply(run, arrives=run.variant((False, True)))
+
+
+@scenario("F30b")
+async def mailer_holds_what_nobody_knows(run: Run) -> None:
+    """The same with the policy `hold`: a person decides, and what they send is the same mail."""
     arrives = run.variant((False, True))
+    holding = OwnRoot("mailer_worker.worker", {"MAILER_AMBIGUOUS_POLICY": "hold"})
+    async with stand_ins(run, {"mailer-worker": [holding] * 2}):
+        await _die_before_the_reply(run, arrives=arrives)
+        await _send_what_is_held(run, arrives=arrives)
+
+
+async def _die_before_the_reply(run: Run, *, arrives: bool) -> None:
+    run.figures["arrived_first"] = arrives
     before = run.chance.randrange(run.leads // 2)
     trap = Trap("c2s", MAIL_END, "freeze_after" if arrives else "freeze", skip=before)
     run.arena.lay(trap, "mail", "mailer-worker")
@@ -184,7 +204,44 @@ async def mailer_dies_between_dot_and_reply(run: Run) -> None:
         if arrives:
             await run.mails(before + 1)
         await kill_while_sending(run, victim)
-    run.figures["arrived_first"] = arrives
+
+
+async def _send_what_is_held(run: Run, *, arrives: bool) -> None:
+    """Nothing is sent again until a person asks for it: then it is the same mail."""
+
+    async def only_held() -> bool:
+        held[:] = await run.fetch("mailer", _HELD, run.scenario.since)
+        return len(held) == await unfinished(run)
+
+    async def shown(staff: httpx.AsyncClient, lead: str) -> tuple[str, str | None]:
+        seen = (await staff.get(f"/api/v1/leads/{lead}")).json()
+        return seen["status"], seen["outreach_reason"]
+
+    def copies() -> dict[str, int]:
+        arrived = Counter(mail.address for mail in run.arena.smtp.mails)
+        return {row["address"]: arrived[row["address"]] for row in held}
+
+    held: list[Any] = []
+    await eventually(only_held, within=30, what="only what is held is left")
+    before = copies()
+    run.check(held and max(before.values()) <= 1, f"{sorted(before.values())} copies before a person asked")
+    run.check(not arrives or sum(before.values()), "the mail that arrived is not held")
+    async with run.staff() as staff:
+        for row in held:
+            lead, failed = str(row["lead_id"]), ("outreach_failed", "held")
+            await eventually(partial(shown, staff, lead), partial(operator.eq, failed), within=10, what="staff see it")
+            answer = await staff.post(f"/api/v1/leads/{lead}/outreach")
+            assert answer.status_code == 202, answer.text
+    await run.reached()
+    more = {address: count - before[address] for address, count in copies().items()}
+    run.check(set(more.values()) == {1}, f"{sorted(more.values())} copies after a person asked")
+    run.figures["held"] = len(held)
+
+
+_HELD = """
+    SELECT lead_id, address FROM deliveries
+    WHERE ambiguous AND state = 'failed' AND reason = 'held' AND first_queued_at >= $1
+"""
 
 
 @scenario("F31", window=True)
