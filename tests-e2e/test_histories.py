@@ -91,6 +91,15 @@ LEGAL = {
         [REGISTERED, assigned(), REACHED, moved("reached_out", "declined", 1), moved("declined", "reached_out", 2)],
         [audited("reached_out", "declined", 1), audited("declined", "reached_out", 2)],
     ),
+    "reached while it was closed, which counts when it is reopened": (
+        "reached_out",
+        ADA,
+        [
+            *(REGISTERED, assigned(), moved("assigned", "declined", 1), REACHED),
+            *(moved("declined", "assigned", 2), assigned(epoch=2, decision=2), REACHED),
+        ],
+        [audited("assigned", "declined", 1), audited("declined", "assigned", 2)],
+    ),
     "quarantined and released": (
         "registered",
         None,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from service_chassis.envelope import Envelope
 from service_chassis.outbox import new_event_id
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +23,12 @@ def said_at(envelope: Envelope) -> datetime | None:
     except ValueError:
         return envelope.timestamp
     return datetime.fromtimestamp((event_id.int >> 80) / 1000, UTC) if event_id.version == 7 else envelope.timestamp
+
+
+async def is_recorded(session: AsyncSession, lead_id: UUID, occurrence: str) -> bool:
+    """Whether the lead has a row of this ``occurrence``."""
+    found = select(TimelineEntry.id).where(TimelineEntry.lead_id == lead_id, TimelineEntry.occurrence == occurrence)
+    return await session.scalar(found) is not None
 
 
 async def record(

@@ -21,6 +21,7 @@ _STAFF_MOVES: Mapping[str, frozenset[str]] = {
     "declined": frozenset({"registered", "assigned", "reached_out"}),
 }
 _OPEN = frozenset({"registered", "assigned", "reached_out", "outreach_failed"})
+_CLOSED = frozenset({"retained", "declined"})
 _CHANGES = frozenset({"change_lead", "change_leads", "withdraw_lead"})
 WELCOME = "welcome"
 
@@ -140,6 +141,8 @@ class _Walk:
     def _reach(self, row: TimelineRow) -> Iterable[str]:
         if row.detail.get("kind") != WELCOME:
             return
+        if self.status in _CLOSED:
+            return  # it moves the lead when it is said again, after the lead was reopened
         if self._was_reached:
             yield "says twice that it was reached"
         self._was_reached = True

@@ -22,6 +22,7 @@ MOVING_KIND = "welcome"
 async def apply_reached_out(session: AsyncSession, event: LeadReachedOut, envelope: Envelope) -> None:
     """LeadReachedOut: the relay took the mail. Applies from ``registered`` too. Raises LeadNotFoundError."""
     lead = await repository.lock_lead(session, event.lead_id)
+    before = lead.status
     if event.kind == MOVING_KIND and lead.status in OPEN:
         lead.status = after_reached_out(LeadStatus(lead.status))
         lead.reached_at = lead.reached_at or event.sent_at
@@ -34,7 +35,8 @@ async def apply_reached_out(session: AsyncSession, event: LeadReachedOut, envelo
         "ambiguous": event.ambiguous,
         "message_id": event.message_id,
     }
-    await _record(session, event, envelope, event.attempts, detail, at=event.sent_at)
+    moved = None if lead.status == before else lead.epoch
+    await _record(session, event, envelope, event.attempts, detail, at=event.sent_at, moved=moved)
 
 
 async def apply_deferred(session: AsyncSession, event: OutreachDeferred, envelope: Envelope) -> None:
@@ -58,13 +60,15 @@ async def apply_deferred(session: AsyncSession, event: OutreachDeferred, envelop
 async def apply_failed(session: AsyncSession, event: OutreachFailed, envelope: Envelope) -> None:
     """OutreachFailed: no further attempt without a person. Raises LeadNotFoundError."""
     lead = await repository.lock_lead(session, event.lead_id)
+    before = lead.status
     if event.kind == MOVING_KIND:
         lead.status = after_outreach_failed(LeadStatus(lead.status))
         if lead.status == LeadStatus.OUTREACH_FAILED:
             lead.waiting_reason = lead.waiting_since = None
         _finish(lead, event, attempt=event.attempts, reason=event.reason)
     detail = {"reason": event.reason, "smtp_code": event.smtp_code, "attempts": event.attempts}
-    await _record(session, event, envelope, event.attempts, detail)
+    moved = None if lead.status == before else lead.epoch
+    await _record(session, event, envelope, event.attempts, detail, moved=moved)
 
 
 def _is_news(lead: Lead, event: OutreachDeferred) -> bool:
@@ -88,15 +92,24 @@ async def _record(
     attempt: int,
     detail: dict[str, Any],
     at: datetime | None = None,
+    moved: int | None = None,
 ) -> None:
+    """Add the row of an attempt once. ``moved``: the epoch in which it moved the lead, if it did.
+
+    What was heard of a closed lead moved nothing; said again when it is reopened it does, and a second row tells so, at
+    the time of the second word.
+    """
     type_ = event.routing_key()
+    occurrence = f"{event.delivery_id}:{attempt}:{type_}"
+    if moved is not None and await timeline.is_recorded(session, event.lead_id, occurrence):
+        occurrence, at = f"{occurrence}:{moved}", None
     await timeline.record(
         session,
         event.lead_id,
         type_,
         actor=ACTOR,
         event_id=envelope.message_id,
-        occurrence=f"{event.delivery_id}:{attempt}:{type_}",
+        occurrence=occurrence,
         at=at or timeline.said_at(envelope),
         detail={"kind": event.kind, "delivery_id": str(event.delivery_id), **detail},
     )

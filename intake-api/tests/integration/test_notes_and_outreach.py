@@ -104,6 +104,35 @@ async def test_a_resend_names_the_sent_mail_only_while_it_is_known_to_be_the_las
     assert [event["after_delivery_id"] for event in await said(intake)] == [None, str(sent.delivery_id), None, None]
 
 
+@pytest.mark.parametrize("ends", ["reached_out", "outreach_failed"])
+async def test_an_end_that_moves_a_lead_only_after_it_was_reopened_is_told_then_too(
+    intake: Intake, staff: httpx.AsyncClient, ends: str
+) -> None:
+    ada = await new_attorney(staff, intake)
+    lead = await new_lead(intake, status="declined", assigned_to=UUID(ada))
+    sent = LeadReachedOut(
+        lead_id=UUID(lead), delivery_id=uuid4(), kind="welcome", attorney_id=UUID(ada), message_id="<m@firm.test>",
+        attempts=1, ambiguous=False, sent_at=datetime.now(UTC),
+    )  # fmt: skip
+    failed = OutreachFailed(lead_id=UUID(lead), delivery_id=uuid4(), kind="welcome", reason="refused", attempts=1)
+
+    async def hear_it_twice() -> None:
+        for _ in range(2):
+            async with intake.sessions.begin() as session:
+                if ends == "reached_out":
+                    await apply_reached_out(session, sent, envelope(LeadReachedOut.type))
+                else:
+                    await apply_failed(session, failed, envelope(OutreachFailed.type))
+
+    await hear_it_twice()
+    assert (await staff.patch(f"{LEADS}/{lead}", json={"status": "assigned"})).status_code == 200
+    await hear_it_twice()
+    assert (await staff.get(f"{LEADS}/{lead}")).json()["status"] == ends
+    told = [row["type"] for row in (await staff.get(f"{LEADS}/{lead}/timeline")).json()["items"]]
+    end = {"reached_out": "lead.reached-out", "outreach_failed": "outreach.failed"}[ends]
+    assert told == ["lead.registered", end, "lead.status-changed", end]
+
+
 @pytest.mark.parametrize("status", ["registered", "declined", "quarantined", "discarded"])
 async def test_a_lead_without_owner_or_not_open_gets_no_mail(
     intake: Intake, staff: httpx.AsyncClient, status: str
