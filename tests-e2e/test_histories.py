@@ -100,6 +100,19 @@ LEGAL = {
         ],
         [audited("assigned", "declined", 1), audited("declined", "assigned", 2)],
     ),
+    "reopened without owner, and so reached once more": (
+        "reached_out",
+        BEN,
+        [
+            *(REGISTERED, assigned(), REACHED, reassigned(ADA, None, 1), moved("reached_out", "declined", 2)),
+            *(moved("declined", "registered", 3), assigned(BEN, epoch=3, decision=2), REACHED),
+        ],
+        [
+            audited("reached_out", "reached_out", 1),
+            audited("reached_out", "declined", 2),
+            audited("declined", "registered", 3),
+        ],
+    ),
     "quarantined and released": (
         "registered",
         None,
@@ -154,6 +167,13 @@ ILLEGAL: dict[str, tuple[str, str | None, list[TimelineRow], list[AuditRow], str
     "an owner without a row": ("assigned", BEN, [REGISTERED, assigned()], [], "is owned by ben"),
     "two first rows": ("registered", None, [REGISTERED, REGISTERED], [], "lead.registered when it was registered"),
     "another row before the first": ("reached_out", None, [REACHED, REGISTERED], [], "begins with lead.reached-out"),
+    "reached once more while it was closed": (
+        "declined",
+        ADA,
+        [REGISTERED, assigned(), REACHED, moved("reached_out", "declined", 1), REACHED],
+        [audited("reached_out", "declined", 1)],
+        "says twice",
+    ),
     "reached twice": ("reached_out", ADA, [REGISTERED, assigned(), REACHED, REACHED], [], "says twice"),
     "an older decision applied": (
         "assigned",

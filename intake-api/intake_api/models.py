@@ -185,7 +185,7 @@ class TimelineEntry(Base):
     """Something that happened to a lead, at its own time. No personal data.
 
     ``occurrence`` makes an event that arrives twice one row: (type, epoch, decision), or (delivery,
-    attempt, type).
+    attempt, type), with the epoch where that moves a reopened lead again.
     """
 
     __tablename__ = "timeline"

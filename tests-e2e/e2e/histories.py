@@ -141,8 +141,6 @@ class _Walk:
     def _reach(self, row: TimelineRow) -> Iterable[str]:
         if row.detail.get("kind") != WELCOME:
             return
-        if self.status in _CLOSED:
-            return  # it moves the lead when it is said again, after the lead was reopened
         if self._was_reached:
             yield "says twice that it was reached"
         self._was_reached = True
@@ -171,6 +169,8 @@ class _Walk:
             yield f"an illegal move from {before} to {after}"
         if row.actor in _WORKERS:
             yield f"a person's move from {before} to {after}, made by {row.actor}"
+        if before in _CLOSED and after in {"registered", "assigned"}:
+            self._was_reached = False  # said again, it moves the lead again
         self.status = after
         if self.owner is None and row.detail.get("reached_out_by"):
             self.owner = str(row.detail["reached_out_by"])

@@ -96,8 +96,8 @@ async def _record(
 ) -> None:
     """Add the row of an attempt once. ``moved``: the epoch in which it moved the lead, if it did.
 
-    What was heard of a closed lead moved nothing; said again when it is reopened it does, and a second row tells so, at
-    the time of the second word.
+    What was heard before, of a closed lead or of one closed since, moves it when it is said again after it was
+    reopened: one more row tells so, at the time of that word.
     """
     type_ = event.routing_key()
     occurrence = f"{event.delivery_id}:{attempt}:{type_}"

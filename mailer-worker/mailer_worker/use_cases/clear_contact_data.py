@@ -28,7 +28,8 @@ async def clear_contact_data(session: AsyncSession, at_most: int, *, retention_d
     )
     statement = (
         update(Delivery)
-        .where(Delivery.id.in_(old))
+        # As an array it is evaluated once: in a join it might be again, and find further rows.
+        .where(Delivery.id == func.any(func.array(old.scalar_subquery())))
         .values(first_name=None, last_name=None, address=None, mail=None, mail_recipient=None)
         .execution_options(synchronize_session=False)
     )

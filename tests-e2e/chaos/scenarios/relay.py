@@ -7,7 +7,7 @@ from urllib.parse import quote
 from e2e import broker, evidence
 from e2e.eventually import eventually
 
-from chaos.fault_proxy import ACK, COMMIT, DELIVER, PUBLISH, RETURN, FaultProxy, Tally, Trap
+from chaos.fault_proxy import ACK, COMMIT, DELIVER, PUBLISH, RETURN, SETTLE, FaultProxy, Tally, Trap
 from chaos.members import WORKERS
 from chaos.run import Run, VoidRunError, scenario
 from chaos.scenarios.messages import channel_of
@@ -54,13 +54,14 @@ async def every_binding_of_a_key_is_gone(run: Run) -> None:
 async def one_of_two_bindings_is_gone(run: Run) -> None:
     """One hearer of two is unbound: back within a minute, and the reconciler repairs what was missed."""
     queue, key = "mailer.outreach", "lead.assigned"
-    given, acked = Tally("s2c", DELIVER), Tally("c2s", ACK)
+    given, settled = Tally("s2c", DELIVER), Tally("c2s", SETTLE)
     hops = run.arena.hops("broker", "mailer-worker")
 
     async def on_their_way() -> int:
         async with channel_of(run) as channel:  # the broker's own figures are behind
-            ready = (await channel.get_queue(queue)).declaration_result.message_count or 0
-        return ready + given.count - acked.count
+            queues = [await channel.get_queue(name) for name in (queue, f"{queue}.retry")]
+        ready = sum(one.declaration_result.message_count or 0 for one in queues)
+        return ready + given.count - settled.count
 
     async def keep_unbound() -> None:
         while True:  # a dozen relays declare it again every few seconds
@@ -68,7 +69,7 @@ async def one_of_two_bindings_is_gone(run: Run) -> None:
             await asyncio.sleep(0.05)
 
     for proxy in hops:
-        proxy.tallies += [given, acked]
+        proxy.tallies += [given, settled]
     unbinding = asyncio.create_task(keep_unbound(), name="unbind")
     try:
         await run.load()
@@ -77,7 +78,7 @@ async def one_of_two_bindings_is_gone(run: Run) -> None:
     finally:
         unbinding.cancel()
         for proxy in hops:
-            proxy.tallies = [one for one in proxy.tallies if one is not given and one is not acked]
+            proxy.tallies = [one for one in proxy.tallies if one is not given and one is not settled]
     await eventually(lambda: is_bound(run, queue, key), within=60, what="the binding is declared again")
     run.healed()
     mailed = await run.fetch("mailer", "SELECT lead_id FROM deliveries")

@@ -59,13 +59,14 @@ class Soak:
         self.unbound: list[tuple[float, float]] = []
         self.heard: list[AbstractIncomingMessage] = []
         self.repeated: set[str] = set()
+        self.twice: set[str] = set()
         self.tallies = Tallies()
         self._arena = arena
         self._seconds = minutes * 60
         self._say = say
         self._began = time.monotonic()
         self._plans = plans(run.seed)
-        self._load = Load(run, rate, lambda: self._left > 0, self._script)
+        self._load = Load(run, rate, lambda: self._left > 0, self._script, self.twice)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -162,7 +163,7 @@ class Soak:
         self.arena.heal()
         await self.arena.all_up()
         run.figures["repaired"] = await mend_what_was_missed(run, self.unbound, self._say)
-        run.figures["posted_twice"] = self._load.posted_twice
+        run.figures["posted_twice"] = len(self.twice)
         log = run.scenario.log
         others = set(log.statuses()) - ANSWERS
         run.check(not others, f"answers {log.statuses()}")

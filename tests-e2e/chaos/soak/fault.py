@@ -47,6 +47,8 @@ class Field(Protocol):
     """Events that were overheard on the exchange: what old ones are said again from."""
     repeated: set[str]
     """Ids of events that were said again by us, which are not said again once more."""
+    twice: set[str]
+    """Addresses of prospects who post from two windows at once."""
 
     @property
     def arena(self) -> Arena: ...

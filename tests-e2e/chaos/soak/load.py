@@ -20,16 +20,25 @@ Submission = tuple[Person, bytes]
 
 
 class Load:
-    """``rate`` prospects a second for as long as ``goes_on``; when every client waits, they wait too."""
+    """``rate`` prospects a second for as long as ``goes_on``; when every client waits, they wait too.
 
-    def __init__(self, run: Run, rate: float, goes_on: Callable[[], bool], on_person: Callable[[Person], None]) -> None:
+    ``twice`` gets the addresses of those who post from two windows.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        rate: float,
+        goes_on: Callable[[], bool],
+        on_person: Callable[[Person], None],
+        twice: set[str],
+    ) -> None:
         self._run = run
         self._rate = rate
         self._goes_on = goes_on
         self._on_person = on_person
         self._submissions: asyncio.Queue[Submission | None] = asyncio.Queue(CLIENTS)
-        self.posted_twice = 0
-        """Prospects who posted from two windows."""
+        self._twice = twice
 
     async def carry(self) -> None:
         """Bring the prospects, and end when each has its answer."""
@@ -44,10 +53,12 @@ class Load:
             number += 1
             person = self._run.scenario.crowd.person()
             self._on_person(person)
-            await self._submissions.put((person, person.resume))
+            resumes = [person.resume]
             if number % TWICE_EVERY == 0:
-                await self._submissions.put((person, small_pdf(f"{person.message} And more.")))
-                self.posted_twice += 1
+                self._twice.add(person.email)
+                resumes.append(small_pdf(f"{person.message} And more."))
+            for resume in resumes:
+                await self._submissions.put((person, resume))
             await asyncio.sleep(1 / self._rate)
         for _ in range(CLIENTS):
             await self._submissions.put(None)
