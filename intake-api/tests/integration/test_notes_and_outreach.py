@@ -21,6 +21,7 @@ from shared_schemas.events import (
 
 from .conftest import Intake
 from .test_change_lead import LEADS, new_attorney, new_lead, said
+from .test_events import reached
 
 
 def envelope(type_: str) -> Envelope:
@@ -88,10 +89,7 @@ async def test_a_resend_names_the_sent_mail_only_while_it_is_known_to_be_the_las
 ) -> None:
     ada = await new_attorney(staff, intake)
     lead = await new_lead(intake, status="assigned", assigned_to=UUID(ada))
-    sent = LeadReachedOut(
-        lead_id=UUID(lead), delivery_id=uuid4(), kind="welcome", attorney_id=UUID(ada), message_id="<m@firm.test>",
-        attempts=1, ambiguous=False, sent_at=datetime.now(UTC),
-    )  # fmt: skip
+    sent = reached(lead, ada)
     failed = OutreachFailed(lead_id=UUID(lead), delivery_id=uuid4(), kind="welcome", reason="expired", attempts=3)
     await staff.post(f"{LEADS}/{lead}/outreach")
     async with intake.sessions.begin() as session:
@@ -110,10 +108,7 @@ async def test_an_end_that_moves_a_lead_only_after_it_was_reopened_is_told_then_
 ) -> None:
     ada = await new_attorney(staff, intake)
     lead = await new_lead(intake, status="declined", assigned_to=UUID(ada))
-    sent = LeadReachedOut(
-        lead_id=UUID(lead), delivery_id=uuid4(), kind="welcome", attorney_id=UUID(ada), message_id="<m@firm.test>",
-        attempts=1, ambiguous=False, sent_at=datetime.now(UTC),
-    )  # fmt: skip
+    sent = reached(lead, ada).model_copy(update={"sent_at": datetime.now(UTC)})
     failed = OutreachFailed(lead_id=UUID(lead), delivery_id=uuid4(), kind="welcome", reason="refused", attempts=1)
 
     async def hear_it_twice() -> None:
